@@ -11,10 +11,15 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use sharewarden::dev::{self, DevCommand};
 use sharewarden::{
     archive,
+    audit::Confirmation,
     cli::{self, AuditCommand, ClientCommand, ClientOptions, KeyCommand},
     clock::Clock,
     config::Config,
-    domain::with_causes,
+    domain::{AccountId, ConfirmationBody, Justification, Principal, Reason, Ticket, with_causes},
+    ledger::{
+        Hash,
+        merkle::{hex, parse_hash},
+    },
     server::{self, Server},
     store::archive::Detached,
     telemetry::Metrics,
@@ -73,6 +78,46 @@ enum AuditCommands {
     /// entries are. The command connects to the database directly and needs the rights of its owner: give a configuration with
     /// the owner's database.url.
     Archive(ArchiveOptions),
+    /// Confirm a ledger that has entries and no checkpoint, so that it is signed
+    ///
+    /// A ledger whose checkpoints were all deleted, or whose first checkpoint was never signed, is not signed until an operator
+    /// confirms its entries. Without --root-hash the command verifies the entries and prints the size and the root.
+    /// Compare them with
+    /// an export, a checkpoint or a log that is kept elsewhere. With --root-hash it records the confirmation in the ledger
+    /// (`checkpoint.confirmed`) and signs a checkpoint. The command connects to the database directly, and needs the
+    /// signing key: give
+    /// the configuration of the service. Replicas that remember a checkpoint that contradicts the ledger refuse it
+    /// until all replicas
+    /// were stopped.
+    Confirm(ConfirmOptions),
+}
+
+#[derive(Debug, clap::Args)]
+struct ConfirmOptions {
+    #[command(flatten)]
+    config: ConfigOptions,
+    /// The account of the ledger: 12 digits
+    #[arg(long, value_name = "ACCOUNT_ID")]
+    account: AccountId,
+    /// Confirm this number of entries
+    #[arg(long, value_name = "N", requires_all = ["root_hash", "operator", "reason"])]
+    tree_size: Option<u64>,
+    /// Confirm this root of these entries: 64 lower-case hex digits
+    #[arg(long, value_name = "HEX", value_parser = root_hash, requires = "tree_size")]
+    root_hash: Option<Hash>,
+    /// Your name, for the audit history: 1 to 256 visible ASCII characters. It is not authenticated
+    #[arg(long, value_name = "NAME", requires = "tree_size")]
+    operator: Option<Principal>,
+    /// Why you confirm, for the audit history: 1 to 1024 characters
+    #[arg(long, value_name = "TEXT", requires = "tree_size")]
+    reason: Option<Reason>,
+    /// The id of a ticket, for the audit history: at most 128 characters
+    #[arg(long, value_name = "TEXT", requires = "tree_size")]
+    ticket: Option<Ticket>,
+}
+
+fn root_hash(text: &str) -> Result<Hash, &'static str> {
+    parse_hash(text).ok_or("must be 64 lower-case hex digits")
 }
 
 #[derive(Debug, clap::Args)]
@@ -135,6 +180,7 @@ async fn run(Arguments { client, command }: Arguments) -> ExitCode {
             return run_client(client, ClientCommand::Audit(command)).await;
         }
         ProgramCommand::Audit(AuditCommands::Archive(options)) => archive_months(options).await,
+        ProgramCommand::Audit(AuditCommands::Confirm(options)) => confirm(options).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -270,6 +316,40 @@ async fn archive_months(options: ArchiveOptions) -> Result<(), BoxError> {
     if months == 0 {
         note(format_args!("there is no month before {} to archive", archived.before));
     }
+    Ok(())
+}
+
+async fn confirm(options: ConfirmOptions) -> Result<(), BoxError> {
+    let config = Config::load(options.config.config.as_deref(), &options.config.set)?;
+    let telemetry = server::init_telemetry(&without_exporters(config.clone()))?;
+    let account = options.account;
+    let statement = (options.tree_size, options.root_hash, options.operator, options.reason);
+    let done = if let (Some(tree_size), Some(root), Some(operator), Some(reason)) = statement {
+        let justification = Justification {
+            reason,
+            ticket: options.ticket,
+        };
+        let body = ConfirmationBody {
+            operator,
+            justification,
+            root,
+            tree_size,
+        };
+        let confirmed = server::confirm(&config, &Confirmation { account, body }).await;
+        confirmed.map(|(index, covered)| {
+            format!("recorded as entry {index} of account {account}; its checkpoint of {covered} entries is signed")
+        })
+    } else {
+        server::confirmable(&config, account).await.map(|(size, root)| {
+            format!(
+                "the ledger of account {account} has {size} entries, which match their hashes, and no checkpoint; compare it with \
+                 what is kept elsewhere, then confirm it with --tree-size {size} --root-hash {} --operator NAME --reason TEXT",
+                hex(&root)
+            )
+        })
+    };
+    telemetry.end().await;
+    note(done?);
     Ok(())
 }
 

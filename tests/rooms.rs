@@ -37,8 +37,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     // The rooms inside `store`. Rooms outside it see it as one room.
-    ("store::error", &["ledger"]),
-    ("store::connection", &["store::error", "clock", "config", "telemetry"]),
+    ("store::error", &["domain", "ledger"]),
+    (
+        "store::connection",
+        &["store::error", "domain", "clock", "config", "telemetry"],
+    ),
     ("store::rows", &["store::error", "domain", "ledger"]),
     (
         "store::reads",
@@ -59,6 +62,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "store::error",
             "store::reads",
             "domain",
+            "ledger",
             "clock",
             "worker",
         ],

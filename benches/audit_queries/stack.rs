@@ -11,12 +11,12 @@ use sharewarden::{
     server::{self, Server},
     workspaces::BaseCredentials,
 };
-use sharewarden_client::{AuditStub, ConnectOptions, ShareStub, Stub, open_channel};
+use sharewarden_client::{AuditStub, ConnectOptions, ServiceChannel, ShareStub, Stub, open_channel};
 use sharewarden_testkit::load;
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, transport::Channel};
+use tonic::Request;
 use tonic_health::pb::health_client::HealthClient;
 
 /// An account without history. It may share with no account, so every grant is one DENIED entry.
@@ -62,6 +62,7 @@ impl Stack {
         if loaded.is_none() {
             eprintln!("loading {entries} entries");
             load::load(&pool, entries, Clock::system().now(), load::Kinds::Known).await;
+            load::sign(&pool, &key).await;
         }
 
         let listener = TcpListener::bind(config.server.listen).await.unwrap();
@@ -88,7 +89,7 @@ impl Stack {
         stack
     }
 
-    async fn channel(&self) -> Channel {
+    async fn channel(&self) -> ServiceChannel {
         let server = format!("http://{}", self.address).parse().unwrap();
         open_channel(&ConnectOptions::new(server)).await.unwrap()
     }
@@ -97,7 +98,7 @@ impl Stack {
         AuditStub::on(self.channel().await)
     }
 
-    pub(crate) async fn health(&self) -> HealthClient<Channel> {
+    pub(crate) async fn health(&self) -> HealthClient<ServiceChannel> {
         HealthClient::new(self.channel().await)
     }
 

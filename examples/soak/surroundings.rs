@@ -7,7 +7,7 @@ use sharewarden::{
     dev::postgres::{Cluster, ClusterSettings, DATABASE},
     server,
 };
-use sharewarden_client::{ShareStub, proto::v1::GrantSharePermissionRequest};
+use sharewarden_client::{ConnectOptions, ShareStub, Stub, open_channel, proto::v1::GrantSharePermissionRequest};
 use sharewarden_simulator::{self as simulator, Effect, Fault, FaultTiming, Simulator};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use tokio::net::TcpListener;
@@ -81,7 +81,9 @@ impl Surroundings {
 
     /// Adds grants with the longest reasons, for large pages.
     pub(crate) async fn lengthen_history(&self, address: SocketAddr) {
-        let mut client = ShareStub::connect(format!("http://{address}")).await.unwrap();
+        let server = format!("http://{address}").parse().unwrap();
+        let channel = open_channel(&ConnectOptions::new(server)).await.unwrap();
+        let mut client = ShareStub::on(channel);
         for number in 0..LONG_GRANTS {
             let mut request = tonic::Request::new(GrantSharePermissionRequest {
                 account_id: ACCOUNT.into(),

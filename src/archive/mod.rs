@@ -74,7 +74,7 @@ impl fmt::Display for Event {
 /// [`Error`]. Months that were reported as archived stay archived; the others are unchanged.
 pub async fn run(audit: &Audit, plan: &ArchivePlan, mut report: impl FnMut(Event)) -> Result<(), Error> {
     let before = plan.before.start();
-    let current = Month::of(audit.clock.now());
+    let current = Month::of(audit.database.now().await?);
     if plan.before > current {
         return Err(Error::NotOver { current });
     }

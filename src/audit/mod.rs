@@ -1,17 +1,20 @@
-//! The use cases of the audit API without gRPC: query, follow, export and prove. Nothing here changes a ledger.
+//! The use cases of the audit API without gRPC: query, follow, export and prove. Only [`confirm`] changes a ledger.
 //!
 //! [`entry`] compares each entry with its hash before it is returned. [`list`] reads pages of entries and single ones, [`shares`]
 //! what was shared at a time, and [`summary`] counts and rankings. [`watch`] follows ledgers; the [`tail`] reads new entries once
 //! for all watches. [`export`] copies ledgers. [`proofs`] returns the proofs that the [`tree`] makes, under the checkpoints that
-//! the [`signer`] signs with the [`keys`]. [`reads`] has the queries that several of them share.
+//! the [`signer`] signs with the [`keys`] and remembers as [`known`]. [`confirm`] is the first checkpoint of a ledger that no
+//! running process began. [`reads`] has the queries that several of them share.
 //!
 //! `Audit` is also the name of the gRPC client of this API in `crates/client`. The two are the two ends of one API, and no module
 //! uses both.
 
+mod confirm;
 mod entry;
 mod error;
 mod export;
 mod keys;
+mod known;
 mod list;
 mod proofs;
 mod reads;
@@ -26,10 +29,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{clock::Clock, store::Database};
 
+pub use confirm::{ConfirmError, Confirmation};
 pub use entry::AuditEntry;
 pub use error::Error;
 pub use export::{Export, ExportRange};
 pub use keys::CheckpointKeys;
+pub use known::KnownCheckpoints;
 pub use list::{EntryPage, NextPage};
 pub use proofs::{ConsistencyProof, InclusionProof, VerifiedCheckpoint};
 pub use reads::EntryBatch;
@@ -50,6 +55,8 @@ pub struct Audit {
     pub tail: Tail,
     /// Sign and verify checkpoints.
     pub keys: CheckpointKeys,
+    /// The checkpoints that this process knows.
+    pub known: KnownCheckpoints,
     /// Cancelled at shutdown, to end watches and exports.
     pub stop: CancellationToken,
 }

@@ -196,14 +196,18 @@ impl Audit {
         Err(Error::Tampered { account, log_index })
     }
 
-    /// Verifies the signature of a stored checkpoint. Write access to the store is not enough to forge one.
+    /// Verifies the signature of a stored checkpoint, and remembers it. Write access to the store is not enough to forge one.
     pub(super) fn verified(&self, stored: StoredCheckpoint) -> Result<VerifiedCheckpoint, Error> {
         let (account, size) = (stored.account, stored.size);
         match checkpoint::open(&stored.note, self.keys.verifiers(), account) {
-            Ok(open) if open.checkpoint.size == size => Ok(VerifiedCheckpoint {
-                stored,
-                signed: open.checkpoint,
-            }),
+            Ok(open)
+                if open.checkpoint.size == size && self.known.remember(account, &open.checkpoint, &stored.note) =>
+            {
+                Ok(VerifiedCheckpoint {
+                    stored,
+                    signed: open.checkpoint,
+                })
+            }
             _ => Err(Error::Tampered {
                 account,
                 log_index: size.saturating_sub(1),

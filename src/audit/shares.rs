@@ -17,6 +17,14 @@ pub struct SharePage {
 }
 
 impl Audit {
+    /// The time on the database's clock, which all times of the history are from.
+    ///
+    /// # Errors
+    /// An error of the store.
+    pub async fn now(&self) -> Result<Timestamp, Error> {
+        Ok(self.database.now().await?)
+    }
+
     /// Lists at most `size` shares that were in effect at `time` and follow `after`.
     ///
     /// # Errors

@@ -1,17 +1,22 @@
 //! The worker that signs a checkpoint of each ledger that grew.
 //!
 //! Before it signs, it checks that the ledger extends its last checkpoint: the tiles must give both the signed root and the root
-//! of the head. If they do not, the history was rewritten, and the ledger is not signed. Several replicas may sign the same
-//! checkpoint; their signatures are identical.
+//! of the head. If they do not, the history was rewritten, and the ledger is not signed. The last checkpoint is the one
+//! in the store
+//! and the largest that this process knows (see [`super::known`]): it reads all at its start, and replicas tell each
+//! other theirs.
+//! A ledger without a known checkpoint must extend its first commit by this process, or an operator confirms it (see
+//! [`super::confirm`]). Several replicas may sign the same checkpoint; their signatures are identical.
 
 use std::{collections::HashMap, time::Duration};
 
 use crate::{
+    clock::MonotonicInstant,
     domain::AccountId,
-    ledger::{Checkpoint, Hash, merkle::hex},
+    ledger::{Checkpoint, Hash, Note, checkpoint, merkle::hex},
     store::{
-        audit,
-        checkpoints::{self, Grown, StoredCheckpoint},
+        Beginnings, Notifications, PeerCheckpoints, Received, audit,
+        checkpoints::{self, Grown, NewCheckpoint},
     },
     worker::{NextRound, Trigger, Worker},
 };
@@ -28,15 +33,33 @@ const MAX_PER_COMMIT: usize = 256;
 /// Maximum checkpoints to examine in the search for the first entry that was tampered with.
 const MAX_LOOK_BACK: usize = 64;
 
+/// Checkpoints read by one query at the start.
+const LEARNT_AT_ONCE: u32 = 1000;
+
 /// Signs checkpoints.
 #[derive(Debug)]
 pub struct Signer {
     audit: Audit,
+    beginnings: Beginnings,
+    peers: PeerCheckpoints,
     interval: Duration,
-    /// The last size and root that this process signed. A checkpoint that is deleted from the store stays known here.
-    seen: HashMap<AccountId, (u64, Hash)>,
+    /// True when all checkpoints in the store were read.
+    has_learnt: bool,
+    /// When the known checkpoints were last repeated for other replicas, and whether one asked since.
+    repeated_at: Option<MonotonicInstant>,
+    is_asked: bool,
     /// Ledgers that are not signed, because they were tampered with.
     refused: HashMap<AccountId, RefusedLedger>,
+    /// Ledgers that are not signed, because no checkpoint of them is known.
+    unconfirmed: HashMap<AccountId, UnconfirmedLedger>,
+}
+
+/// A ledger without a known checkpoint.
+#[derive(Debug)]
+struct UnconfirmedLedger {
+    /// When this was noticed. Another replica may be about to sign its first checkpoint.
+    since: MonotonicInstant,
+    is_logged: bool,
 }
 
 /// A ledger that is not signed.
@@ -54,21 +77,127 @@ enum LedgerCheck {
     Extends,
     /// Another replica has signed a newer size since the read. The next growth starts the next check.
     Overtaken,
+    /// No checkpoint is known, and the ledger does not extend a commit of this process.
+    Unconfirmed,
 }
 
 impl Worker for Signer {
     const NAME: &'static str = "signing";
     const FAILURE: &'static str = "cannot sign checkpoints";
-    const AT_ONCE: bool = false;
     type Error = Error;
 
     fn every(&self) -> Duration {
         self.interval
     }
 
-    async fn round(&mut self, _: Trigger) -> Result<NextRound, Error> {
-        let grown = checkpoints::grown(&self.audit.database, MAX_LEDGERS).await?;
-        let mut grown = grown.into_iter().peekable();
+    /// The first round signs nothing: until the second one, other replicas repeat what they know.
+    async fn round(&mut self, trigger: Trigger) -> Result<NextRound, Error> {
+        if !self.has_learnt {
+            self.learn().await?;
+            self.has_learnt = true;
+            return Ok(NextRound::Interval);
+        }
+        let next = self.hear().await;
+        if trigger == Trigger::Interval {
+            self.sign_grown(|_| true).await?;
+        } else if self.beginnings.any() {
+            // A new ledger is signed at once. If this process ends before, an operator has to confirm it.
+            let beginnings = self.beginnings.clone();
+            self.sign_grown(|grown| !beginnings.of(grown.account).is_empty())
+                .await?;
+        }
+        Ok(next)
+    }
+
+    async fn woken(&mut self) {
+        tokio::select! {
+            () = self.beginnings.committed() => {}
+            () = self.peers.received() => {}
+        }
+    }
+}
+
+impl Signer {
+    /// A worker that signs the ledgers that grew, once per `interval`.
+    pub fn new(audit: Audit, notifications: &Notifications, interval: Duration) -> Self {
+        Self {
+            audit,
+            beginnings: notifications.beginnings.clone(),
+            peers: notifications.peer_checkpoints.clone(),
+            interval,
+            has_learnt: false,
+            repeated_at: None,
+            is_asked: false,
+            refused: HashMap::new(),
+            unconfirmed: HashMap::new(),
+        }
+    }
+
+    /// Signs a ledger whose first entries an operator confirmed, if it leads on from them. Returns the size of the checkpoint.
+    pub(super) async fn sign_confirmed(
+        audit: &Audit,
+        account: AccountId,
+        (size, root): (u64, Hash),
+    ) -> Result<u64, Error> {
+        let notifications = Notifications::default();
+        notifications.beginnings.keep(account, size, root);
+        let mut signer = Self::new(audit.clone(), &notifications, Duration::ZERO);
+        let grown = checkpoints::grown(&audit.database, Some(account), 1).await?;
+        signer.sign_all(grown.into_iter()).await?;
+        let signed = audit.known.of(account).map(|(size, _)| size);
+        signed.ok_or(Error::Tampered {
+            account,
+            log_index: size - 1,
+        })
+    }
+
+    /// Reads and remembers the latest checkpoint of each ledger.
+    async fn learn(&self) -> Result<(), Error> {
+        let mut last = None;
+        loop {
+            let latest = checkpoints::latest_of_each(&self.audit.database, last, LEARNT_AT_ONCE).await?;
+            let Some(next) = latest.last().map(|stored| stored.account) else {
+                return Ok(());
+            };
+            last = Some(next);
+            for stored in latest {
+                // A checkpoint that does not verify is reported when its ledger is checked.
+                let _ = self.audit.verified(stored);
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Remembers the checkpoints of other replicas. Repeats all known ones if a replica asks: at most twice in an
+    /// interval, because
+    /// any database user can ask.
+    async fn hear(&mut self) -> NextRound {
+        let Received { notes, is_asked, .. } = self.peers.take();
+        for note in notes {
+            if let Some(account) = self.audit.remember_note(&note) {
+                self.beginnings.forget(account);
+            }
+            tokio::task::yield_now().await;
+        }
+        self.is_asked |= is_asked;
+        if !self.is_asked {
+            return NextRound::Interval;
+        }
+        let now = self.audit.clock.monotonic_now();
+        let since = self.repeated_at.map(|at| now.since(at));
+        match since.and_then(|since| (self.interval / 2).checked_sub(since)) {
+            Some(wait) if !wait.is_zero() => NextRound::After(wait),
+            _ => {
+                (self.is_asked, self.repeated_at) = (false, Some(now));
+                self.peers.send(self.audit.known.notes());
+                NextRound::Interval
+            }
+        }
+    }
+
+    async fn sign_grown(&mut self, which: impl Fn(&Grown) -> bool) -> Result<(), Error> {
+        let grown = checkpoints::grown(&self.audit.database, None, MAX_LEDGERS).await?;
+        let mut grown = grown.into_iter().filter(which).peekable();
         while grown.peek().is_some() {
             let started = self.audit.clock.monotonic_now();
             self.sign_all(grown.by_ref().take(MAX_PER_COMMIT)).await?;
@@ -77,19 +206,7 @@ impl Worker for Signer {
                 self.audit.clock.sleep(took).await;
             }
         }
-        Ok(NextRound::Interval)
-    }
-}
-
-impl Signer {
-    /// A worker that signs the ledgers that grew, once per `interval`.
-    pub fn new(audit: Audit, interval: Duration) -> Self {
-        Self {
-            audit,
-            interval,
-            seen: HashMap::new(),
-            refused: HashMap::new(),
-        }
+        Ok(())
     }
 
     async fn sign_all(&mut self, grown: impl Iterator<Item = Grown>) -> Result<(), Error> {
@@ -113,26 +230,30 @@ impl Signer {
             return Ok(());
         }
         let saved = checkpoints::save(&self.audit.database, &signed).await?;
-        for StoredCheckpoint {
+        for NewCheckpoint {
             account,
             size,
             root,
             note,
-            ..
         } in signed.iter().filter(|checkpoint| saved.contains(&checkpoint.account))
         {
             tracing::info!(account_id = %account, size, root = hex(root), note, "signed a checkpoint");
+            self.peers.send([note.clone()]);
         }
         Ok(())
     }
 
-    async fn process(&mut self, grown: Grown) -> Result<Option<StoredCheckpoint>, Error> {
+    async fn process(&mut self, grown: Grown) -> Result<Option<NewCheckpoint>, Error> {
         match self.check(&grown).await {
             Ok(checked) => {
                 self.refused.remove(&grown.account);
                 Ok(match checked {
                     LedgerCheck::Extends => self.sign(&grown),
                     LedgerCheck::Overtaken => None,
+                    LedgerCheck::Unconfirmed => {
+                        self.report_unconfirmed(&grown);
+                        None
+                    }
                 })
             }
             Err(Error::Tampered { account, log_index }) => {
@@ -163,15 +284,31 @@ impl Signer {
                 return tampered(0);
             }
         }
-        if signed.is_empty() && self.audit.tree(account, size).root().await? != grown.root {
-            return tampered(0);
+        if signed.is_empty() {
+            return self.check_begun(grown).await;
         }
         Ok(LedgerCheck::Extends)
     }
 
-    /// The signed sizes and roots: the latest checkpoint in the store, and the last one that this process signed.
+    /// Checks that a ledger without a known checkpoint extends its first commit by this process.
+    async fn check_begun(&self, grown: &Grown) -> Result<LedgerCheck, Error> {
+        let (account, size) = (grown.account, grown.size);
+        for (begun, root) in self.beginnings.of(account) {
+            if begun > size {
+                continue;
+            }
+            let roots = self.audit.tree(account, size).roots(begun).await?;
+            if roots == (root, grown.root) {
+                return Ok(LedgerCheck::Extends);
+            } else if roots.0 == root {
+                return Err(Error::Tampered { account, log_index: 0 });
+            }
+        }
+        Ok(LedgerCheck::Unconfirmed)
+    }
+
+    /// The signed sizes and roots: the latest checkpoint in the store, and the largest one that this process knows.
     fn signed(&self, grown: &Grown) -> Result<Vec<(u64, Hash)>, Error> {
-        let seen = self.seen.get(&grown.account).copied();
         let stored = match &grown.signed {
             Some(stored) => {
                 let kept = self.audit.verified(stored.clone())?;
@@ -179,10 +316,11 @@ impl Signer {
             }
             None => None,
         };
-        Ok(stored.into_iter().chain(seen.filter(|_| seen != stored)).collect())
+        let known = self.audit.known.of(grown.account);
+        Ok(stored.into_iter().chain(known.filter(|_| known != stored)).collect())
     }
 
-    fn sign(&mut self, grown: &Grown) -> Option<StoredCheckpoint> {
+    fn sign(&mut self, grown: &Grown) -> Option<NewCheckpoint> {
         let (keys, account) = (&self.audit.keys, grown.account);
         let checkpoint = Checkpoint {
             origin: keys.origin(account),
@@ -194,14 +332,35 @@ impl Signer {
             tracing::error!(account_id = %account, "cannot encode the checkpoint as a signed note");
             return None;
         };
-        self.seen.insert(account, (grown.size, grown.root));
-        Some(StoredCheckpoint {
+        self.audit.known.remember(account, &checkpoint, &note.to_string());
+        self.beginnings.forget(account);
+        self.unconfirmed.remove(&account);
+        Some(NewCheckpoint {
             account,
             size: grown.size,
             root: grown.root,
             note: note.to_string(),
-            signed_at: self.audit.clock.now(),
         })
+    }
+
+    /// Logs, once, that a ledger waits for a confirmation. Until the second interval another replica may sign it.
+    fn report_unconfirmed(&mut self, grown: &Grown) {
+        let now = self.audit.clock.monotonic_now();
+        let waiting = self.unconfirmed.entry(grown.account).or_insert(UnconfirmedLedger {
+            since: now,
+            is_logged: false,
+        });
+        if waiting.is_logged || now.since(waiting.since) < self.interval {
+            return;
+        }
+        waiting.is_logged = true;
+        tracing::error!(
+            account_id = %grown.account,
+            size = grown.size,
+            root = hex(&grown.root),
+            "the ledger has entries, and no checkpoint of it is known: it is not signed until an operator confirms it \
+             (sharewarden audit confirm)"
+        );
     }
 
     /// Logs the tampering once for each state of the ledger. The search for the first entry runs once per ledger, because it may
@@ -231,6 +390,30 @@ impl Signer {
 }
 
 impl Audit {
+    /// Remembers a checkpoint that another replica sent, if a known key signed it. Returns its account if it is one
+    /// of the largest
+    /// known.
+    fn remember_note(&self, text: &str) -> Option<AccountId> {
+        let note: Note = text.parse().ok()?;
+        let stated: Checkpoint = note.text().parse().ok()?;
+        let account = stated.account()?;
+        let known = self.known.of(account);
+        if known.is_some_and(|(size, root)| size > stated.size || (size, root) == (stated.size, stated.root)) {
+            return Some(account);
+        }
+        let signed = checkpoint::open(text, self.keys.verifiers(), account).ok()?.checkpoint;
+        if !self.known.remember(account, &signed, text) {
+            tracing::error!(
+                account_id = %account,
+                size = signed.size,
+                "two signed checkpoints of the same size have different roots: one of them covers a rewritten ledger"
+            );
+            return None;
+        }
+        tracing::debug!(account_id = %account, size = signed.size, "a checkpoint of another replica is remembered");
+        Some(account)
+    }
+
     /// The first entry below `size` that may have been tampered with: the first one that does not verify. If all verify, the
     /// first one after the latest checkpoint whose root still matches.
     pub(super) async fn first_unproven(&self, account: AccountId, size: u64) -> Result<u64, Error> {
@@ -254,7 +437,7 @@ impl Audit {
     }
 
     /// The first entry that is missing or does not verify.
-    async fn first_invalid(&self, account: AccountId, start: u64, end: u64) -> Result<Option<u64>, Error> {
+    pub(super) async fn first_invalid(&self, account: AccountId, start: u64, end: u64) -> Result<Option<u64>, Error> {
         let mut next = start;
         while next < end {
             let entries = match reads::stored_page(&self.database, account, next, end).await {

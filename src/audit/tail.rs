@@ -11,7 +11,7 @@ use tokio::sync::{Notify, Semaphore, broadcast, watch};
 
 use crate::{
     clock::{Clock, MonotonicInstant},
-    domain::AccountId,
+    domain::{AccountId, Timestamp},
     store::{Database, LedgerGrowth, LedgerGrowthReceiver, LedgerSizes},
     telemetry::Instruments,
     worker::{NextRound, Trigger, Worker},
@@ -47,7 +47,7 @@ pub(super) enum TailEvent {
 pub struct Tail {
     events: broadcast::Sender<TailEvent>,
     subscribed: Arc<Notify>,
-    confirmed: Arc<watch::Sender<Option<MonotonicInstant>>>,
+    confirmed: Arc<watch::Sender<Option<Confirmed>>>,
     read_permits: Arc<Semaphore>,
 }
 
@@ -55,8 +55,16 @@ pub struct Tail {
 #[derive(Debug)]
 pub(super) struct TailReceiver {
     pub(super) events: broadcast::Receiver<TailEvent>,
-    /// Every entry that was committed before this instant was sent to `events`.
-    pub(super) confirmed: watch::Receiver<Option<MonotonicInstant>>,
+    pub(super) confirmed: watch::Receiver<Option<Confirmed>>,
+}
+
+/// Every entry that was committed before this moment was sent to the watches.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Confirmed {
+    /// The moment, or one before it, on this process's clock.
+    pub(super) at: MonotonicInstant,
+    /// The moment on the database's clock.
+    pub(super) time: Timestamp,
 }
 
 /// Limits concurrent reads of the table to [`MAX_CONCURRENT_READS`].
@@ -163,7 +171,8 @@ impl Worker for Follower {
 impl Follower {
     /// Reads the sizes, publishes the new entries, and then confirms the instant before the read.
     async fn poll(&mut self) -> Result<(), Error> {
-        let started = self.clock.monotonic_now();
+        let at = self.clock.monotonic_now();
+        let time = self.database.now().await?;
         let sizes = reads::sizes(&self.database, &[]).await?;
         match &self.published {
             None => {
@@ -175,7 +184,7 @@ impl Follower {
                 self.publish_all(&sizes).await?;
             }
         }
-        self.tail.confirmed.send_replace(Some(started));
+        self.tail.confirmed.send_replace(Some(Confirmed { at, time }));
         Ok(())
     }
 

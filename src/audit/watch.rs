@@ -25,7 +25,7 @@ use crate::{
 use super::{
     Audit, AuditEntry, Error,
     reads::{self, EntryBatch},
-    tail::{ReadPermits, TailEvent, TailReceiver},
+    tail::{Confirmed, ReadPermits, TailEvent, TailReceiver},
 };
 
 /// How long a watch is silent before it sends a heartbeat.
@@ -49,7 +49,7 @@ pub enum WatchEvent {
     Started(LedgerSizes),
     /// The next entries of one ledger. Not empty.
     Entries(EntryBatch),
-    /// Every entry recorded before this time was sent.
+    /// Every entry committed before this time on the database's clock was sent.
     Heartbeat(Timestamp),
 }
 
@@ -69,9 +69,9 @@ pub struct Watch {
     ready: VecDeque<WatchEvent>,
     silence: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// When a heartbeat became due. It is sent after every older entry was sent.
-    heartbeat_due: Option<(MonotonicInstant, Timestamp)>,
-    /// When the watch started. The lag of older entries is not measured.
-    started_at: Timestamp,
+    heartbeat_due: Option<MonotonicInstant>,
+    /// When the watch started, on the clocks of this process and of the database. The lag of older entries is not measured.
+    started: (MonotonicInstant, Timestamp),
 }
 
 impl Audit {
@@ -86,6 +86,7 @@ impl Audit {
         let permits = self.tail.read_permits();
         let sizes = permits.run(reads::sizes(&self.database, &accounts)).await?;
         let next = start_positions(&from, &sizes)?;
+        let started = (self.clock.monotonic_now(), self.database.now().await?);
         let mut watch = Watch {
             database: self.database.clone(),
             clock: self.clock.clone(),
@@ -98,7 +99,7 @@ impl Audit {
             ready: VecDeque::from([WatchEvent::Started(next)]),
             silence: Box::pin(std::future::ready(())),
             heartbeat_due: None,
-            started_at: self.clock.now(),
+            started,
         };
         watch.catch_up(&sizes);
         Ok(watch)
@@ -168,10 +169,10 @@ impl Watch {
     fn measure(&self, event: &WatchEvent) {
         let WatchEvent::Entries(entries) = event else { return };
         if let Some(recorded_at) = entries.first().map(AuditEntry::recorded_at)
-            && recorded_at >= self.started_at
+            && recorded_at >= self.started.1
         {
-            let lag = self.clock.now().since(recorded_at);
-            self.database.instruments().watch_lag(lag);
+            let now = self.started.1 + self.clock.monotonic_now().since(self.started.0);
+            self.database.instruments().watch_lag(now.since(recorded_at));
         }
     }
 
@@ -201,7 +202,7 @@ impl Watch {
                 Err(RecvError::Closed) => Err(Error::Stopping),
             },
             () = &mut self.silence, if due.is_none() => {
-                self.heartbeat_due = Some((self.clock.monotonic_now(), self.clock.now()));
+                self.heartbeat_due = Some(self.clock.monotonic_now());
                 Ok(())
             }
             Some(time) = confirmed_since(confirmed, due), if due.is_some() => self.send_heartbeat(time).await,
@@ -278,13 +279,14 @@ impl Watch {
     }
 }
 
-/// Waits until every entry committed before `due` was sent to the channel. None if no heartbeat is due, or the tail has ended.
+/// Waits until every entry committed before `due` was sent to the channel, and returns a later time on the database's clock for
+/// which that also holds. None if no heartbeat is due, or the tail has ended.
 async fn confirmed_since(
-    confirmed: &mut watch::Receiver<Option<MonotonicInstant>>,
-    due: Option<(MonotonicInstant, Timestamp)>,
+    confirmed: &mut watch::Receiver<Option<Confirmed>>,
+    due: Option<MonotonicInstant>,
 ) -> Option<Timestamp> {
-    let (since, time) = due?;
-    let is_confirmed = |at: &Option<MonotonicInstant>| at.is_some_and(|at| at >= since);
-    confirmed.wait_for(is_confirmed).await.ok()?;
-    Some(time)
+    let due = due?;
+    let is_confirmed = |confirmed: &Option<Confirmed>| confirmed.is_some_and(|confirmed| confirmed.at >= due);
+    let confirmed = *confirmed.wait_for(is_confirmed).await.ok()?;
+    Some(confirmed?.time)
 }

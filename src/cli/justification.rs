@@ -3,7 +3,9 @@
 use clap::Args;
 
 use super::text::lines;
-use crate::proto::v1::{Change, ChangeBody, GrantSharePermissionRequest, RevokeSharePermissionRequest};
+use crate::proto::v1::{
+    Change, ChangeBody, CheckpointConfirmedBody, GrantSharePermissionRequest, RevokeSharePermissionRequest,
+};
 
 /// The options of `grant` and `revoke` that justify the change.
 #[derive(Debug, Clone, Args)]
@@ -42,6 +44,7 @@ macro_rules! texts {
         texts!(@request RevokeSharePermissionRequest: $($name)+);
         texts!(@answer Change: $($name)+);
         texts!(@answer ChangeBody: $($name)+);
+        texts!(@answer CheckpointConfirmedBody: $($name)+);
     };
     (@request $request:ident: $($name:ident)+) => {
         /// Sets the justification; all other fields are empty.

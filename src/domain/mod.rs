@@ -25,10 +25,11 @@ pub use crate::ledger::{AccountId, Invalid, KindName, Timestamp};
 pub use causes::{causes, with_causes};
 pub use change::{Action, Cause, Change, ChangeFailure, ChangeState, FailureReason, Intent};
 pub use entry::{
-    ChangeBody, DenialsBody, Entry, EntryBody, EntryColumns, EntryKind, OcsfStatus, ShareEffect, UnknownBody,
+    ChangeBody, ConfirmationBody, DenialsBody, Entry, EntryBody, EntryColumns, EntryKind, OcsfStatus, ShareEffect,
+    UnknownBody,
 };
 pub use id::{ChangeId, ImageId, Principal, Region, ReplicaId, RequestId, TraceId};
-pub use justification::Justification;
+pub use justification::{Justification, Reason, Ticket};
 pub use pattern::PrincipalPattern;
 pub use permission::{Access, Lease, Permission, PermissionKey, PermissionState, UnresolvedCall};
 pub use recorded_state::RecordedState;

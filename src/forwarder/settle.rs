@@ -129,7 +129,7 @@ impl Forwarder {
                     );
                     return false;
                 }
-                Err(CommitError::Rejected) => {
+                Err(CommitError::Rejected | CommitError::Tampered { .. }) => {
                     tracing::error!("the store rejects the outcome; AWS will be read back");
                     return false;
                 }

@@ -28,4 +28,4 @@ macro_rules! answers {
         }
     )+};
 }
-answers!(Change, ChangeBody);
+answers!(Change, ChangeBody, CheckpointConfirmedBody);

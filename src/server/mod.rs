@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     archive as months,
-    audit::{Audit, Tail},
+    audit::{Audit, ConfirmError, KnownCheckpoints, Tail},
     changes::{ChangeService, Denials},
     clock::Clock,
     config::Config,
@@ -33,7 +33,7 @@ use authentication::CallerAuthentication;
 
 pub use authentication::AuthenticationProblem;
 pub use checkpoint_keys::CheckpointKeyProblem;
-pub use owner::{archive, migrate};
+pub use owner::{archive, confirm, confirmable, migrate};
 pub use signals::shutdown_signal;
 pub use waiting::wait_for_store;
 
@@ -71,6 +71,9 @@ pub enum ServerError {
     /// The history could not be archived, or not completely.
     #[error("archiving the history failed")]
     Archive(#[from] months::Error),
+    /// A ledger was not confirmed.
+    #[error("the ledger is not confirmed")]
+    Confirm(#[from] ConfirmError),
 }
 
 impl ServerError {
@@ -221,6 +224,7 @@ impl Server {
             clock: clock.clone(),
             tail: Tail::default(),
             keys,
+            known: KnownCheckpoints::default(),
             stop: CancellationToken::new(),
         };
         audit.tail.measured_by(instruments);

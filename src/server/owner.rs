@@ -1,15 +1,19 @@
-//! Commands that need the rights of the schema's owner: migration and archive. The server runs without these rights.
+//! Commands that use the database without a server: migration and archive, which need the rights of the schema's owner, and the
+//! confirmation of a ledger, which needs the rights of the server and the signing key.
 
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     archive as months,
-    audit::{Audit, Tail},
+    audit::{Audit, Confirmation, KnownCheckpoints, Tail},
     clock::Clock,
     config::{Config, DatabaseConfig},
-    store::{Database, StoreError},
+    domain::{AccountId, ReplicaId},
+    ledger::Hash,
+    store::{Committer, Database, Notifications, StoreError},
 };
 
 use super::{ServerError, checkpoint_keys};
@@ -38,19 +42,59 @@ pub async fn archive(
     options: &months::ArchivePlan,
     tell: impl FnMut(months::Event),
 ) -> Result<(), ServerError> {
+    let audit = audit(config).await?;
+    let archived = months::run(&audit, options, tell).await;
+    audit.database.close().await;
+    Ok(archived?)
+}
+
+/// The size and the root of a ledger that has entries and no checkpoint, for an operator to compare. Its entries were verified.
+///
+/// # Errors
+/// [`ServerError`].
+pub async fn confirmable(config: &Config, account: AccountId) -> Result<(u64, Hash), ServerError> {
+    let audit = audit(config).await?;
+    let seen = audit.confirmable(account).await;
+    audit.database.close().await;
+    Ok(seen?)
+}
+
+/// Records that an operator confirmed a ledger, and signs it. Returns the index of the entry and the size of the checkpoint.
+///
+/// # Errors
+/// [`ServerError`].
+pub async fn confirm(config: &Config, confirmation: &Confirmation) -> Result<(u64, u64), ServerError> {
+    let audit = audit(config).await?;
+    // A confirmation makes no work.
+    let (work, _no_work) = mpsc::unbounded_channel();
+    let committer = Committer::start(
+        &audit.database,
+        config.committer,
+        &config.forwarder,
+        ReplicaId(audit.clock.uuid()),
+        &audit.clock,
+        &Notifications::default(),
+        &work,
+    )
+    .map_err(ServerError::Thread)?;
+    let confirmed = audit.confirm(confirmation, &committer).await;
+    committer.close().await;
+    audit.database.close().await;
+    Ok(confirmed?)
+}
+
+async fn audit(config: &Config) -> Result<Audit, ServerError> {
     let keys = checkpoint_keys::read(&config.checkpoint)?;
     let database = connect(config)?;
     database.check().await?;
-    let audit = Audit {
-        database: database.clone(),
+    Ok(Audit {
+        database,
         clock: Clock::system(),
         tail: Tail::default(),
         keys,
+        known: KnownCheckpoints::default(),
         stop: CancellationToken::new(),
-    };
-    let archived = months::run(&audit, options, tell).await;
-    database.close().await;
-    Ok(archived?)
+    })
 }
 
 fn connect(config: &Config) -> Result<Database, StoreError> {

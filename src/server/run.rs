@@ -172,7 +172,11 @@ impl Server {
             warn_after: self.config.log.pending_warning_after,
             overdue: false,
         }));
-        background.spawn(supervisor.run(Signer::new(self.audit.clone(), self.config.checkpoint.every)));
+        background.spawn(supervisor.run(Signer::new(
+            self.audit.clone(),
+            &self.notifications,
+            self.config.checkpoint.every,
+        )));
         self.authentication.watch(&supervisor, &mut background);
         background
     }

@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 
 use sqlx::migrate::MigrateError;
 
-use crate::config::DatabaseUrlProblem;
+use crate::{config::DatabaseUrlProblem, domain::AccountId};
 
 /// Why the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,14 @@ pub enum StoreError {
         table: &'static str,
         /// What is wrong.
         problem: String,
+    },
+    /// The head of a ledger contradicts itself: its right edge does not give its root. Nothing is added to it.
+    #[error("entry {log_index} of the ledger of account {account} does not match what was recorded")]
+    Tampered {
+        /// The account of the ledger.
+        account: AccountId,
+        /// The last entry of the ledger.
+        log_index: u64,
     },
     /// Our own code panicked. The panic hook logged why.
     #[error("the code that ran the batch panicked")]
@@ -127,9 +135,13 @@ impl StoreError {
         match self {
             Self::Postgres { fault, .. } => matches!(fault, PostgresFault::Server | PostgresFault::Refused),
             Self::Timeout(_) => true,
-            Self::Url(_) | Self::Schema(_) | Self::Corrupt { .. } | Self::Panic | Self::LeaseEnds | Self::Encode(_) => {
-                false
-            }
+            Self::Url(_)
+            | Self::Schema(_)
+            | Self::Corrupt { .. }
+            | Self::Tampered { .. }
+            | Self::Panic
+            | Self::LeaseEnds
+            | Self::Encode(_) => false,
         }
     }
 }

@@ -26,7 +26,8 @@ pub use commit::{CommitError, Committer, Leased};
 pub use connection::{Database, Privileges};
 pub use error::StoreError;
 pub use notifications::{
-    LedgerGrowth, LedgerGrowthReceiver, LedgerSizes, Notifications, OutcomeWaiter, Outcomes, ReleasedWork,
+    Beginnings, LedgerGrowth, LedgerGrowthReceiver, LedgerSizes, Notifications, OutcomeWaiter, Outcomes,
+    PeerCheckpoints, Received, ReleasedWork,
 };
 pub use reads::{changes, due, pending};
 pub use tree::{checkpoints, tiles};

@@ -13,7 +13,7 @@ use sharewarden::{
 use sharewarden_client::proto::v1::audit_service_client::AuditServiceClient;
 use sharewarden_testkit::{
     load,
-    stack::{Stack, config},
+    stack::{Stack, config, signing_key},
 };
 use tonic::transport::Channel;
 
@@ -25,6 +25,7 @@ const ENTRIES: u64 = 8000;
 pub(crate) async fn service() -> Stack {
     let stack = Stack::start().await;
     load::load(&stack.pool, ENTRIES, Clock::system().now(), load::Kinds::AndUnknown).await;
+    load::sign(&stack.pool, &signing_key()).await;
     for (account, size) in sizes(&stack).await {
         stack.checkpoint(&account, size).await;
     }

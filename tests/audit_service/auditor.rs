@@ -2,6 +2,11 @@
 
 use std::borrow::Cow;
 
+use sharewarden::{
+    clock::Clock,
+    domain::{ConfirmationBody, Justification, ReplicaId, transition::Command},
+    store::{Committer, Database, Notifications},
+};
 use sharewarden_client::proto::v1::{
     AuditEntry, AuditEntryFilter, ChangeBody, GrantSharePermissionRequest, ListAuditEntriesRequest,
     ListAuditEntriesResponse, RevokeSharePermissionRequest, audit_entry::Body,
@@ -97,6 +102,37 @@ async fn make_history(stack: &Stack) {
         .await
         .unwrap_err();
     supersede(stack).await;
+    confirm(stack).await;
+}
+
+/// Records a confirmation.
+async fn confirm(stack: &Stack) {
+    let (config, clock) = (stack.config(""), Clock::system());
+    let database = Database::new(&config.database, &clock).unwrap();
+    let (work, _no_work) = tokio::sync::mpsc::unbounded_channel();
+    let committer = Committer::start(
+        &database,
+        config.committer,
+        &config.forwarder,
+        ReplicaId(clock.uuid()),
+        &clock,
+        &Notifications::default(),
+        &work,
+    )
+    .unwrap();
+    let body = ConfirmationBody {
+        operator: "ann@example.com".parse().unwrap(),
+        justification: Justification {
+            reason: "compared with an export".parse().unwrap(),
+            ticket: Some("OPS-7".parse().unwrap()),
+        },
+        root: [7; 32],
+        tree_size: 2,
+    };
+    let confirm = Command::Confirm(ACCOUNT.parse().unwrap(), body);
+    committer.commit(confirm).await.unwrap();
+    committer.close().await;
+    database.close().await;
 }
 
 /// Makes a grant that waits for its next attempt, one that joins it, and the revoke that supersedes both.
@@ -148,6 +184,7 @@ pub(crate) fn change(entry: &AuditEntry) -> Cow<'_, ChangeBody> {
             principal: denials.principal.clone(),
             ..Default::default()
         }),
+        Some(Body::CheckpointConfirmed(_)) => Cow::Owned(ChangeBody::default()),
         None => panic!("an entry without a body: {entry:?}"),
     }
 }

@@ -82,7 +82,10 @@ async fn every_invalid_field_is_named() {
     refuses!(list_permission_history, ListPermissionHistoryRequest::default(), key);
     refuses!(
         get_share_permissions_at,
-        GetSharePermissionsAtRequest::default(),
+        GetSharePermissionsAtRequest {
+            page_token: "?".into(),
+            ..Default::default()
+        },
         ["time"]
     );
     refuses!(

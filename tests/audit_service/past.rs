@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sharewarden::clock::Clock;
 use sharewarden::proto::v1::{
     AuditEntryOrder, GetSharePermissionsAtRequest, ListPermissionHistoryRequest, PastSharePermission,
 };
@@ -203,6 +204,51 @@ async fn a_time_in_the_future_is_refused() {
         ("INVALID_FIELDS", vec!["time".to_owned()])
     );
     stack.end().await;
+}
+
+#[tokio::test]
+async fn the_clock_of_a_replica_does_not_decide_what_is_in_the_future() {
+    for off_by in [-3600, 3600] {
+        let stack = Stack::start_on("", Clock::system_off_by(off_by)).await;
+        grant_to_many(&stack, 0..3).await;
+        let mut auditor = auditor(&stack).await;
+        let now = || {
+            let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+            i64::try_from(now.as_secs()).unwrap()
+        };
+        let mut at = async |seconds: Option<i64>, page_token: &str| {
+            let request = GetSharePermissionsAtRequest {
+                time: seconds.map(|seconds| Time { seconds, nanos: 0 }),
+                page_size: 2,
+                page_token: page_token.into(),
+                ..Default::default()
+            };
+            let answer = auditor.get_share_permissions_at(as_tester(request)).await;
+            answer.map(tonic::Response::into_inner)
+        };
+        at(Some(now()), "").await.unwrap();
+        let status = at(Some(now() + 1800), "").await.unwrap_err();
+        assert_eq!(invalid_fields(&status), ["time"], "{off_by}");
+
+        // Without a time: now. The later pages repeat the time of the first one.
+        let first = at(None, "").await.unwrap();
+        let time = first.time.unwrap();
+        assert!((time.seconds - now()).abs() < 60, "{off_by}: {time:?}");
+        assert_eq!(first.permissions.len(), 2);
+        let status = at(None, &first.next_page_token).await.unwrap_err();
+        assert_eq!(invalid_fields(&status), ["time"]);
+        let request = GetSharePermissionsAtRequest {
+            time: Some(time),
+            page_size: 2,
+            page_token: first.next_page_token,
+            ..Default::default()
+        };
+        let second = auditor.get_share_permissions_at(as_tester(request)).await.unwrap();
+        assert_eq!(second.into_inner().permissions.len(), 1);
+        let signed = stack.checkpoint_of(ACCOUNT, 6).await.sign_time.unwrap();
+        assert!((signed.seconds - now()).abs() < 60, "{off_by}: {signed:?}");
+        stack.end().await;
+    }
 }
 
 /// A time `later` nanoseconds after `time`.

@@ -1,7 +1,7 @@
 //! Changes that a superuser makes to the tables are detected by reads, which return DATA_LOSS.
 
 use sharewarden::proto::v1::{
-    AuditEntryFilter, GetAuditEntryRequest, ListAuditEntriesRequest, ListPermissionHistoryRequest,
+    AuditEntryFilter, AuditEntryOrder, GetAuditEntryRequest, ListAuditEntriesRequest, ListPermissionHistoryRequest,
 };
 use sharewarden_testkit::stack::*;
 use tonic::{Code, Status};
@@ -127,5 +127,134 @@ async fn a_column_that_differs_from_the_text_is_detected() {
         .tamper("UPDATE audit_entry SET recorded_at = recorded_at + interval '1 microsecond' WHERE log_index = 0")
         .await;
     assert_tampered(&got(&mut auditor, 0).await.unwrap_err(), 0);
+    stack.end().await;
+}
+
+/// The index that is reported when all pages of the list are read, or `None` if they are read without an error.
+async fn first_reported(auditor: &mut Auditor, request: &ListAuditEntriesRequest) -> Option<String> {
+    let mut request = request.clone();
+    loop {
+        match auditor.list_audit_entries(as_tester(request.clone())).await {
+            Ok(page) => request.page_token = page.into_inner().next_page_token,
+            Err(status) => {
+                assert_eq!(reason(&status), "LEDGER_TAMPERED", "{status:?}");
+                assert_eq!(detail(&status, "account_id"), ACCOUNT);
+                return Some(detail(&status, "log_index"));
+            }
+        }
+        if request.page_token.is_empty() {
+            return None;
+        }
+    }
+}
+
+/// Lists of all entries in both orders, in large and in small pages.
+fn complete_lists(filter: &AuditEntryFilter) -> Vec<ListAuditEntriesRequest> {
+    let mut lists = Vec::new();
+    for order in [AuditEntryOrder::NewestFirst, AuditEntryOrder::OldestFirst] {
+        for page_size in [100, 2, 1] {
+            lists.push(ListAuditEntriesRequest {
+                filter: Some(filter.clone()),
+                order: order.into(),
+                page_size,
+                ..Default::default()
+            });
+        }
+    }
+    lists
+}
+
+#[tokio::test]
+async fn entries_that_are_gone_at_the_ends_of_a_ledger_are_detected() {
+    for (gone, reported) in [
+        ("log_index >= 7", "7"),
+        ("log_index < 2", "0"),
+        ("log_index BETWEEN 3 AND 4", "3"),
+        ("account_id = '111122223333'", "0"),
+    ] {
+        let stack = Stack::start().await;
+        grant_to_many(&stack, 0..4).await;
+        let mut request = grant();
+        request.account_id = OTHER_ACCOUNT.into();
+        let _ = stack.client().await.grant_share_permission(as_tester(request)).await;
+        let mut auditor = auditor(&stack).await;
+        let mine = AuditEntryFilter {
+            account_ids: vec![ACCOUNT.into()],
+            ..Default::default()
+        };
+        let lists = [complete_lists(&Default::default()), complete_lists(&mine)].concat();
+        for list in &lists {
+            assert_eq!(first_reported(&mut auditor, list).await, None, "{list:?}");
+        }
+        let only_mine = format!("DELETE FROM audit_entry WHERE account_id = '{ACCOUNT}' AND {gone}");
+        stack.tamper(&only_mine).await;
+        for list in &lists {
+            let found = first_reported(&mut auditor, list).await;
+            assert_eq!(found.as_deref(), Some(reported), "{gone}: {list:?}");
+        }
+        stack.end().await;
+    }
+}
+
+#[tokio::test]
+async fn entries_that_are_gone_between_two_pages_are_detected() {
+    for order in [AuditEntryOrder::NewestFirst, AuditEntryOrder::OldestFirst] {
+        let stack = Stack::start().await;
+        grant_to_many(&stack, 0..3).await;
+        let mut auditor = auditor(&stack).await;
+        let mut request = ListAuditEntriesRequest {
+            order: order.into(),
+            page_size: 3,
+            ..Default::default()
+        };
+        request.page_token = page(&mut auditor, &request).await.next_page_token;
+        let (gone, reported) = match order {
+            AuditEntryOrder::OldestFirst => ("DELETE FROM audit_entry WHERE log_index = 3", "3"),
+            _ => ("DELETE FROM audit_entry WHERE log_index = 2", "2"),
+        };
+        stack.tamper(gone).await;
+        assert_eq!(
+            first_reported(&mut auditor, &request).await.as_deref(),
+            Some(reported),
+            "{order:?}"
+        );
+        stack.end().await;
+    }
+}
+
+#[tokio::test]
+async fn entries_that_are_gone_from_a_time_are_detected() {
+    let stack = Stack::start().await;
+    grant_to_many(&stack, 0..4).await;
+    let mut auditor = auditor(&stack).await;
+    let mut entries = all(&mut auditor, Default::default()).await;
+    entries.reverse();
+    let within = |from: usize, to: usize| AuditEntryFilter {
+        account_ids: vec![ACCOUNT.into()],
+        start_time: entries[from].record_time,
+        end_time: entries[to].record_time,
+        ..Default::default()
+    };
+    // All of the time, its beginning, its end, and the time around it.
+    let cases = [within(2, 4), within(2, 6), within(1, 4), within(1, 6)];
+    for filter in &cases {
+        for list in complete_lists(filter) {
+            assert_eq!(first_reported(&mut auditor, &list).await, None, "{list:?}");
+        }
+    }
+    stack.tamper("DELETE FROM audit_entry WHERE log_index IN (2, 3)").await;
+    for filter in &cases {
+        for list in complete_lists(filter) {
+            assert_eq!(
+                first_reported(&mut auditor, &list).await.as_deref(),
+                Some("2"),
+                "{list:?}"
+            );
+        }
+    }
+    // Before and behind it nothing is missing.
+    for list in [complete_lists(&within(0, 1)), complete_lists(&within(5, 7))].concat() {
+        assert_eq!(first_reported(&mut auditor, &list).await, None, "{list:?}");
+    }
     stack.end().await;
 }

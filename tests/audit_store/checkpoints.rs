@@ -1,8 +1,8 @@
 //! Stored checkpoints.
 
 use sharewarden::{
-    domain::Timestamp,
-    store::checkpoints::{self, Grown, StoredCheckpoint},
+    clock::Clock,
+    store::checkpoints::{self, Grown, NewCheckpoint, StoredCheckpoint},
 };
 
 use crate::store::*;
@@ -16,11 +16,11 @@ async fn one_checkpoint_is_kept_for_each_ledger_size() {
     let account = ACCOUNT.parse().unwrap();
     assert_eq!(checkpoints::latest(&store.database, account).await.unwrap(), None);
     let (two, ten) = (checkpoint(2, "two"), checkpoint(10, "ten"));
-    let theirs = StoredCheckpoint {
+    let theirs = NewCheckpoint {
         account: OTHER.parse().unwrap(),
         ..checkpoint(2, "theirs")
     };
-    let save = async |checkpoints: &[StoredCheckpoint]| checkpoints::save(&store.database, checkpoints).await.unwrap();
+    let save = async |checkpoints: &[NewCheckpoint]| checkpoints::save(&store.database, checkpoints).await.unwrap();
     assert_eq!(save(std::slice::from_ref(&ten)).await, [account].into());
     assert_eq!(save(std::slice::from_ref(&two)).await, [account].into());
     let kept = save(&[checkpoint(2, "another"), theirs]).await;
@@ -30,14 +30,26 @@ async fn one_checkpoint_is_kept_for_each_ledger_size() {
         "the first checkpoint of a size stays"
     );
 
-    assert_eq!(checkpoints::latest(&store.database, account).await.unwrap(), Some(ten));
-    assert_eq!(
-        checkpoints::of_size(&store.database, account, 2).await.unwrap(),
-        Some(two)
-    );
+    let latest = checkpoints::latest(&store.database, account).await.unwrap();
+    assert_eq!(latest.map(content), Some(ten));
+    let of_two = checkpoints::of_size(&store.database, account, 2).await.unwrap();
+    assert_eq!(of_two.map(content), Some(two));
     assert_eq!(checkpoints::of_size(&store.database, account, 3).await.unwrap(), None);
     let nobody = "999999999999".parse().unwrap();
     assert_eq!(checkpoints::latest(&store.database, nobody).await.unwrap(), None);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn the_time_of_a_checkpoint_is_the_time_of_the_database() {
+    let store = Store::open_on(Clock::system_off_by(-3600)).await;
+    let before = store.database.now().await.unwrap();
+    checkpoints::save(&store.database, &[checkpoint(2, "two")])
+        .await
+        .unwrap();
+    let account = ACCOUNT.parse().unwrap();
+    let stored = checkpoints::latest(&store.database, account).await.unwrap().unwrap();
+    assert!((before..=store.database.now().await.unwrap()).contains(&stored.signed_at));
     store.close().await;
 }
 
@@ -46,7 +58,7 @@ async fn ledgers_grown_since_their_checkpoint_are_found_longest_waiting_first() 
     let store = Store::open().await;
     store.refuse(ACCOUNT, 2).await;
     store.refuse(OTHER, 1).await;
-    let grown = checkpoints::grown(&store.database, 10).await.unwrap();
+    let grown = checkpoints::grown(&store.database, None, 10).await.unwrap();
     let sizes: Vec<_> = grown
         .iter()
         .map(|grown| (grown.account.as_str(), grown.size, grown.signed.clone()))
@@ -58,18 +70,18 @@ async fn ledgers_grown_since_their_checkpoint_are_found_longest_waiting_first() 
         .await
         .unwrap();
     assert_eq!(grown[0].root.to_vec(), first);
-    assert_eq!(checkpoints::grown(&store.database, 1).await.unwrap(), grown[..1]);
+    assert_eq!(checkpoints::grown(&store.database, None, 1).await.unwrap(), grown[..1]);
 
-    let signed = StoredCheckpoint {
+    let signed = NewCheckpoint {
         root: grown[0].root,
         ..checkpoint(2, "two")
     };
     checkpoints::save(&store.database, std::slice::from_ref(&signed))
         .await
         .unwrap();
-    assert_eq!(checkpoints::grown(&store.database, 10).await.unwrap(), grown[1..]);
+    assert_eq!(checkpoints::grown(&store.database, None, 10).await.unwrap(), grown[1..]);
     store.refuse(ACCOUNT, 1).await;
-    let again = checkpoints::grown(&store.database, 10).await.unwrap();
+    let again = checkpoints::grown(&store.database, None, 10).await.unwrap();
     let Grown {
         account,
         size,
@@ -77,7 +89,7 @@ async fn ledgers_grown_since_their_checkpoint_are_found_longest_waiting_first() 
         ..
     } = &again[1];
     assert_eq!((account.as_str(), *size), (ACCOUNT, 3));
-    assert_eq!(before.as_ref(), Some(&signed));
+    assert_eq!(before.clone().map(content), Some(signed));
     store.close().await;
 }
 
@@ -85,22 +97,22 @@ async fn ledgers_grown_since_their_checkpoint_are_found_longest_waiting_first() 
 async fn a_ledger_with_a_new_root_at_its_checkpoints_size_is_found_again() {
     let store = Store::open().await;
     store.refuse(ACCOUNT, 2).await;
-    let grown = checkpoints::grown(&store.database, 10).await.unwrap();
-    let signed = StoredCheckpoint {
+    let grown = checkpoints::grown(&store.database, None, 10).await.unwrap();
+    let signed = NewCheckpoint {
         root: grown[0].root,
         ..checkpoint(2, "two")
     };
     checkpoints::save(&store.database, std::slice::from_ref(&signed))
         .await
         .unwrap();
-    assert_eq!(checkpoints::grown(&store.database, 10).await.unwrap(), []);
+    assert_eq!(checkpoints::grown(&store.database, None, 10).await.unwrap(), []);
     sqlx::query("UPDATE ledger SET root = sha256('another') WHERE account_id = $1")
         .bind(ACCOUNT)
         .execute(&store.pool)
         .await
         .unwrap();
-    let again = checkpoints::grown(&store.database, 10).await.unwrap();
-    assert_eq!((again.len(), again[0].signed.as_ref()), (1, Some(&signed)));
+    let again = checkpoints::grown(&store.database, None, 10).await.unwrap();
+    assert_eq!((again.len(), again[0].signed.clone().map(content)), (1, Some(signed)));
     store.close().await;
 }
 
@@ -143,12 +155,28 @@ async fn a_witness_adds_a_signature_and_changes_nothing_else() {
     store.close().await;
 }
 
-fn checkpoint(size: u64, note: &str) -> StoredCheckpoint {
-    StoredCheckpoint {
+fn checkpoint(size: u64, note: &str) -> NewCheckpoint {
+    NewCheckpoint {
         account: ACCOUNT.parse().unwrap(),
         size,
         root: [7; 32],
         note: note.into(),
-        signed_at: Timestamp::parse("2026-11-22T00:00:00.123456Z").unwrap(),
+    }
+}
+
+/// What was stored of a checkpoint, without its time.
+fn content(stored: StoredCheckpoint) -> NewCheckpoint {
+    let StoredCheckpoint {
+        account,
+        size,
+        root,
+        note,
+        ..
+    } = stored;
+    NewCheckpoint {
+        account,
+        size,
+        root,
+        note,
     }
 }

@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 
 use sharewarden::{
-    ledger::{SigningKey, VerifierKey, checkpoint, merkle::leaf_hash},
+    audit::Confirmation,
+    clock::Clock,
+    domain::{ConfirmationBody, Justification},
+    ledger::{Frontier, Hash, VerifierKey, checkpoint, merkle::leaf_hash},
     proto::v1::{
         AuditEntry, Checkpoint, ExportAuditEntriesRequest, ExportHeader, GetCheckpointRequest,
         GrantSharePermissionRequest, WatchAuditEntriesRequest, WatchAuditEntriesResponse, WatchPosition,
         export_audit_entries_response::Part, watch_audit_entries_request::Start, watch_audit_entries_response::Event,
     },
+    server,
 };
 use sharewarden_testkit::stack::*;
 use tonic::{Status, Streaming};
@@ -36,10 +40,64 @@ pub(crate) fn denied() -> GrantSharePermissionRequest {
     request
 }
 
-/// The signing key of the servers of these tests.
-pub(crate) fn signing_key() -> SigningKey {
-    let pem = CHECKPOINT_KEY.trim_matches('"');
-    SigningKey::from_pem("sharewarden.test".parse().unwrap(), pem).unwrap()
+/// Deletes the checkpoints of the only ledger, and starts a server that knows none. It does not sign the ledger.
+pub(crate) async fn forget_checkpoints(stack: &mut Stack) {
+    stack.checkpoint_of(ACCOUNT, 1).await;
+    stack.stop_server().await;
+    stack.tamper("DELETE FROM ledger_checkpoint").await;
+    stack.start_server("", Clock::system()).await;
+}
+
+/// Confirms the ledger as it is, as an operator does with `sharewarden audit confirm`. Returns the index of the entry and
+/// the size of
+/// the checkpoint.
+pub(crate) async fn confirm(stack: &Stack) -> (u64, u64) {
+    let (config, account) = (stack.config(""), ACCOUNT.parse().unwrap());
+    let (tree_size, root) = server::confirmable(&config, account).await.unwrap();
+    server::confirm(&config, &confirmation(tree_size, root)).await.unwrap()
+}
+
+/// The statement of an operator.
+pub(crate) fn confirmation(tree_size: u64, root: Hash) -> Confirmation {
+    Confirmation {
+        account: ACCOUNT.parse().unwrap(),
+        body: ConfirmationBody {
+            operator: "ann@example.com".parse().unwrap(),
+            justification: Justification::example(),
+            root,
+            tree_size,
+        },
+    }
+}
+
+/// Changes the reason of the entries from `first` on, and computes their hashes and the head, as a skilled attacker would. These
+/// ledgers are too short for tiles.
+pub(crate) async fn rewrite(stack: &Stack, first: u64) {
+    let lie = "replace(entry, 'a test', 'a lie!')";
+    stack
+        .tamper(&format!(
+            "UPDATE audit_entry SET reason = 'a lie!', entry = {lie},
+                 leaf_hash = sha256('\\x00'::bytea || convert_to({lie}, 'UTF8'))
+             WHERE account_id = '{ACCOUNT}' AND log_index >= {first}"
+        ))
+        .await;
+    forge_head(stack).await;
+}
+
+/// Computes the ledger head from the stored entries.
+pub(crate) async fn forge_head(stack: &Stack) {
+    let mut frontier = Frontier::default();
+    for line in stack.lines(ACCOUNT).await {
+        frontier.append(leaf_hash(line.as_bytes()));
+    }
+    sqlx::query("UPDATE ledger SET size = $2, frontier = $3, root = $4 WHERE account_id = $1")
+        .bind(ACCOUNT)
+        .bind(i64::try_from(frontier.size()).unwrap())
+        .bind(frontier.to_bytes())
+        .bind(&frontier.root()[..])
+        .execute(&stack.pool)
+        .await
+        .unwrap();
 }
 
 /// Verifies a checkpoint as an auditor does.

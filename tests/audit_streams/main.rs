@@ -9,5 +9,6 @@ mod export;
 mod proofs;
 mod state;
 mod tampering;
+mod trust;
 mod watch;
 mod watch_replicas;

@@ -92,6 +92,24 @@ async fn a_deleted_entry_ends_a_watch_and_an_export() {
 }
 
 #[tokio::test]
+async fn entries_that_are_gone_at_the_end_of_a_ledger_end_a_watch_and_an_export() {
+    let stack = Stack::start().await;
+    stack.grant_many(0, 3).await;
+    stack.checkpoint_of(ACCOUNT, 6).await;
+    for (gone, first) in [("log_index >= 4", "4"), ("true", "0")] {
+        stack.tamper(&format!("DELETE FROM audit_entry WHERE {gone}")).await;
+        assert_tampered(&watched_from_the_beginning(&stack).await, first);
+        let request = ExportAuditEntriesRequest {
+            account_id: ACCOUNT.into(),
+            ..Default::default()
+        };
+        let status = export(stack.audit().await, request).await.err().unwrap();
+        assert_eq!(reason(&status), "LEDGER_TAMPERED");
+    }
+    stack.end().await;
+}
+
+#[tokio::test]
 async fn a_notification_about_missing_entries_is_ignored() {
     let stack = Stack::start().await;
     stack.grant_many(0, 1).await;
@@ -196,6 +214,34 @@ async fn a_ledger_rewritten_with_new_hashes_is_not_signed() {
         .await
         .unwrap_err();
     assert_eq!(reason(&status), "LEDGER_TAMPERED");
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn nothing_is_added_to_a_ledger_whose_head_has_a_wrong_right_edge() {
+    let stack = Stack::start().await;
+    stack.grant_many(0, 3).await;
+    stack.checkpoint_of(ACCOUNT, 6).await;
+    let (size, frontier, root) = head(&stack).await;
+    let mut wrong = frontier.clone();
+    wrong[31] ^= 1;
+    set_head(&stack, (size, wrong, root.clone())).await;
+
+    let mut client = stack.client().await;
+    let status = client.grant_share_permission(as_tester(nth_grant(3))).await;
+    assert_tampered(&status.unwrap_err(), "5");
+    // Another ledger grows.
+    let denied = client.grant_share_permission(as_tester(denied())).await.unwrap_err();
+    assert_eq!(reason(&denied), "POLICY_DENIED");
+    assert_eq!(
+        (stack.lines(ACCOUNT).await.len(), stack.lines(OTHER_ACCOUNT).await.len()),
+        (6, 1)
+    );
+
+    // With the right edge back, the ledger grows and is signed.
+    set_head(&stack, (size, frontier, root)).await;
+    stack.grant_many(3, 1).await;
+    stack.checkpoint_of(ACCOUNT, 8).await;
     stack.end().await;
 }
 

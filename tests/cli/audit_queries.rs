@@ -201,6 +201,7 @@ async fn at_sends_the_same_time_with_all_pages() {
         Answer::At(GetSharePermissionsAtResponse {
             permissions: vec![permission(image, end_index)],
             next_page_token: next.into(),
+            time: None,
         })
     };
     let service = Service::answering([page("wsi-aaaaaaaaa", None, "two"), page("wsi-bbbbbbbbb", Some(9), "")]).await;
@@ -233,6 +234,25 @@ async fn at_sends_the_same_time_with_all_pages() {
         page_token: String::new(),
     };
     assert_eq!(requests[0], expected);
+}
+
+#[tokio::test]
+async fn at_now_leaves_the_time_to_the_service_and_repeats_it_with_later_pages() {
+    let time = Some(pbjson_types::Timestamp {
+        seconds: 1_800_000_000,
+        nanos: 5000,
+    });
+    let page = |next: &str| {
+        Answer::At(GetSharePermissionsAtResponse {
+            permissions: vec![PastSharePermission::default()],
+            next_page_token: next.into(),
+            time,
+        })
+    };
+    let service = Service::answering([page("two"), page("")]).await;
+    run(&service, "audit at now").await.ok();
+    let times: Vec<_> = service.asked().into_iter().map(|asked| at(asked).time).collect();
+    assert_eq!(times, [None, time]);
 }
 
 fn at(asked: Asked) -> GetSharePermissionsAtRequest {

@@ -242,7 +242,7 @@ pub(crate) fn change_body(index: usize) -> sharewarden::proto::v1::ChangeBody {
 pub(crate) fn change_of(entry: &mut AuditEntry) -> &mut sharewarden::proto::v1::ChangeBody {
     match &mut entry.body {
         Some(audit_entry::Body::Change(change)) => change,
-        _ => panic!("an entry without a change"),
+        other => panic!("not a change: {other:?}"),
     }
 }
 

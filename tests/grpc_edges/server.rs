@@ -8,7 +8,7 @@ use std::{
 };
 
 use sharewarden::{
-    audit::{Audit, CheckpointKeys, Tail},
+    audit::{Audit, CheckpointKeys, KnownCheckpoints, Tail},
     clock::Clock,
     config::{DatabaseConfig, RoleConfig, ServerConfig},
     domain::Principal,
@@ -176,6 +176,7 @@ fn storeless_audit() -> Audit {
         clock: Clock::system(),
         tail: Tail::default(),
         keys: CheckpointKeys::new(key, Vec::new(), Vec::new()),
+        known: KnownCheckpoints::default(),
         stop: CancellationToken::new(),
     }
 }

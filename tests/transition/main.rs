@@ -68,7 +68,7 @@ macro_rules! promised {
             fn a_clock_that_was_set_back_ends_no_lease_early_and_delays_no_change_for_long(history in history()) {
                 let world = World::set_back_after(&history);
                 for promise in [
-                    Promise::OneLeaseAtATime, Promise::NothingLandsLast, Promise::FailedIsKnown, Promise::NewestWins,
+                    Promise::OneLeaseAtATime, Promise::NewestTakesEffectLast, Promise::FailedIsKnown, Promise::NewestWins,
                     Promise::OneRequestOneEnd, Promise::GaplessLedger, Promise::EffectsAreExact, Promise::Constraints,
                 ] {
                     prop_assert_eq!(world.breaches.of(promise), None);

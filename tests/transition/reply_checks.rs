@@ -69,7 +69,7 @@ impl<'a> ReplyChecks<'a> {
                 };
                 breaches.check(LostLeaseIsSilent, is_correct, || format!("{command:?}: {reply:?}"));
             }
-            Command::Claim(_) | Command::Deny(..) | Command::RecordDenials(..) => {}
+            Command::Claim(_) | Command::Deny(..) | Command::RecordDenials(..) | Command::Confirm(..) => {}
         }
         reply
     }

@@ -6,7 +6,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use sharewarden::domain::{
-    Action, Intent, PermissionKey, Timestamp,
+    Action, ConfirmationBody, Intent, Justification, PermissionKey, Timestamp,
     transition::{Command, CommandReply, LONGEST_WAIT, TransitionContext, Work},
 };
 
@@ -161,7 +161,8 @@ impl World {
             34..37 => self.call(at, &mut dice),
             37..40 => self.renew(at, &mut dice),
             40..46 => self.replicas[at].queue.push(Command::Claim(key(dice.roll(4)))),
-            46..48 => self.deny(at, &mut dice),
+            46 => self.deny(at, &mut dice),
+            47 => self.confirm(at),
             48..52 => self.wait(Duration::from_millis(1 + dice.roll(12_000))),
             52..63 => {
                 let commit = match dice.roll(8) {
@@ -195,6 +196,17 @@ impl World {
     fn open(&mut self, at: usize, dice: &mut Dice) {
         let intent = self.intent(dice);
         self.replicas[at].queue.push(Command::Open(intent));
+    }
+
+    fn confirm(&mut self, at: usize) {
+        let body = ConfirmationBody {
+            operator: "ann".parse().expect("an example follows its rule"),
+            justification: Justification::example(),
+            root: [7; 32],
+            tree_size: 1,
+        };
+        let account = key(0).account;
+        self.replicas[at].queue.push(Command::Confirm(account, body));
     }
 
     fn deny(&mut self, at: usize, dice: &mut Dice) {

@@ -121,7 +121,7 @@ impl Grants {
     }
 
     fn client(&self, number: u64) -> ShareStub {
-        ShareStub::on(self.channels[number as usize % CONNECTIONS].clone())
+        ShareStub::on(self.channels[number as usize % CONNECTIONS].clone().into())
     }
 
     async fn grant(&self, number: u64) {

@@ -16,6 +16,23 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Reads a hash that [`hex`] wrote: 64 lower-case hexadecimal digits.
+pub fn parse_hash(text: &str) -> Option<Hash> {
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
+        return None;
+    };
+    let digit = |letter: u8| match letter {
+        b'0'..=b'9' => Some(letter - b'0'),
+        b'a'..=b'f' => Some(letter - b'a' + 10),
+        _ => None,
+    };
+    let bytes: Option<Vec<_>> = pairs
+        .iter()
+        .map(|[high, low]| Some((digit(*high)? << 4) | digit(*low)?))
+        .collect();
+    bytes?.try_into().ok()
+}
+
 /// The hash of an inner node: `SHA-256(0x01 || left || right)`.
 pub(super) fn node_hash(left: &Hash, right: &Hash) -> Hash {
     Sha256::new()
@@ -173,6 +190,23 @@ mod tests {
                 frontier = Frontier::from_bytes(frontier.size(), &frontier.to_bytes()).unwrap();
             }
             prop_assert_eq!(frontier.root(), defined_root(&leaves));
+        }
+    }
+
+    #[test]
+    fn a_hash_is_read_from_64_lower_case_digits_only() {
+        let hash: Hash = std::array::from_fn(|index| (index * 8) as u8);
+        let text = hex(&hash);
+        assert_eq!(parse_hash(&text), Some(hash));
+        for wrong in [
+            "",
+            &text[2..],
+            &text[1..],
+            &format!("{text}00"),
+            &text.to_uppercase(),
+            &text.replace('0', "g"),
+        ] {
+            assert_eq!(parse_hash(wrong), None, "{wrong}");
         }
     }
 

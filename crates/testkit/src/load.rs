@@ -12,12 +12,13 @@ use std::{
 
 use sharewarden::{
     domain::{
-        AccountId, Action, Attempt, AwsOperation, ChangeBody, ChangeFailure, ChangeId, Classification, DenialsBody,
-        Entry, EntryBody, EntryColumns, EntryKind, FailureReason, Intent, PermissionKey, RequestId, ShareEffect,
-        Timestamp, entry::encode, example,
+        AccountId, Action, Attempt, AwsOperation, ChangeBody, ChangeFailure, ChangeId, Classification,
+        ConfirmationBody, DenialsBody, Entry, EntryBody, EntryColumns, EntryKind, FailureReason, Intent, PermissionKey,
+        RequestId, ShareEffect, Timestamp, entry::encode, example,
     },
     ledger::{
-        Frontier, Hash,
+        Checkpoint, Frontier, Hash, SigningKey,
+        checkpoint::origin,
         merkle::{hex, leaf_hash},
         tile::{TileId, WIDTH, completed, tile_root},
     },
@@ -187,14 +188,15 @@ impl HistoryGenerator {
         }
     }
 
-    /// One change: requested, sometimes joined, and ended; or denied. Or a count of denials.
+    /// One change: requested, sometimes joined, and ended; or denied. Rarely a count of denials, or a confirmation.
     fn next_change(&mut self, rows: &mut String) {
         let intent = Arc::new(self.intent());
         let number = self.random.u32(0..1000);
         let ending = match number {
             0 => return self.add(rows, &intent, EntryKind::ChangeDenials),
             1..5 => return self.add(rows, &intent, EntryKind::ChangeDenied),
-            5..25 => EntryKind::ChangeFailed,
+            5 => return self.add(rows, &intent, EntryKind::CheckpointConfirmed),
+            6..25 => EntryKind::ChangeFailed,
             25..35 => EntryKind::ChangeSuperseded,
             _ => EntryKind::ChangeSucceeded,
         };
@@ -296,6 +298,7 @@ impl HistoryGenerator {
             EntryKind::ChangeSucceeded => EntryBody::ChangeSucceeded(change),
             EntryKind::ChangeFailed => EntryBody::ChangeFailed(change),
             EntryKind::ChangeSuperseded => EntryBody::ChangeSuperseded(change),
+            EntryKind::CheckpointConfirmed => EntryBody::CheckpointConfirmed(confirmation(intent)),
         };
         self.append(rows, intent.key.account, body);
         if self.kinds == Kinds::AndUnknown {
@@ -339,6 +342,38 @@ impl GeneratedLedger {
             hash = tile_root(&hashes);
             tiles.push((account, *id, hashes, hash));
         }
+    }
+}
+
+fn confirmation(intent: &Intent) -> ConfirmationBody {
+    ConfirmationBody {
+        operator: intent.principal.clone(),
+        justification: intent.justification.clone(),
+        root: [7; 32],
+        tree_size: 1,
+    }
+}
+
+/// Signs and stores a checkpoint of each ledger, as the server does with a ledger that it began itself.
+pub async fn sign(pool: &PgPool, key: &SigningKey) {
+    let heads: Vec<(String, i64, Vec<u8>)> = sqlx::query_as("SELECT account_id, size, root FROM ledger WHERE size > 0")
+        .fetch_all(pool)
+        .await
+        .unwrap();
+    for (account, size, root) in heads {
+        let checkpoint = Checkpoint {
+            origin: origin(key.name(), account.parse().unwrap()),
+            size: size.try_into().unwrap(),
+            root: root[..].try_into().unwrap(),
+        };
+        sqlx::query("INSERT INTO ledger_checkpoint VALUES ($1, $2, $3, $4, now())")
+            .bind(account)
+            .bind(size)
+            .bind(root)
+            .bind(checkpoint.sign(key).unwrap().to_string())
+            .execute(pool)
+            .await
+            .unwrap();
     }
 }
 

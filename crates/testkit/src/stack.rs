@@ -2,7 +2,9 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use sharewarden::{clock::Clock, config::Config, policy::Policy, server::Server, workspaces::BaseCredentials};
+use sharewarden::{
+    clock::Clock, config::Config, ledger::SigningKey, policy::Policy, server::Server, workspaces::BaseCredentials,
+};
 use sharewarden_client::proto::v1::{
     Checkpoint, GetChangeRequest, GetCheckpointRequest, GetCheckpointResponse, GrantSharePermissionRequest,
     GrantSharePermissionResponse, RevokeSharePermissionRequest, audit_service_client::AuditServiceClient, change,
@@ -39,6 +41,11 @@ pub const CHECKPOINT_KEY: &str = "\"\"\"
 MC4CAQAwBQYDK2VwBCIEIIeh4qG0eSyZysGiQjRRrVo2MCvlxyj6P1BZHd376qNY
 -----END PRIVATE KEY-----
 \"\"\"";
+
+/// [`CHECKPOINT_KEY`], under the name in the configuration of tests.
+pub fn signing_key() -> SigningKey {
+    SigningKey::from_pem("sharewarden.test".parse().unwrap(), CHECKPOINT_KEY.trim_matches('"')).unwrap()
+}
 
 /// Maximum time to wait for any condition of a test.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
@@ -138,7 +145,8 @@ impl Stack {
         RunningServer::start(&self.config(more), Clock::system()).await
     }
 
-    fn config(&self, more: &str) -> Config {
+    /// The configuration of a server with this database and simulator.
+    pub fn config(&self, more: &str) -> Config {
         config(self.database.url(), &self.simulator.url(), more)
     }
 

@@ -1,9 +1,12 @@
 //! Reads pages of entries, and single entries.
 
+use std::collections::BTreeMap;
+
 use crate::{
     domain::{AccountId, Entry, Timestamp},
     store::audit::{
-        self, Archived, Column, Condition, EntryFilter, EntryPosition, EntryRows, Order, PageLimit, StoredEntry,
+        self, Archived, Column, CompleteList, Condition, Edge, EntryFilter, EntryPosition, EntryRows, Order, PageLimit,
+        StoredEntry, Stretch,
     },
 };
 
@@ -62,9 +65,12 @@ impl Audit {
         let found = audit::entries(&self.database, filter, order, after, limit, now, check).await?;
         let nothing_archived = found.nothing_archived;
         let (entries, next_page) = page(found, size)?;
-        // If only accounts and times are filtered, no entry between two entries of one ledger may be missing from the page.
+        // If only accounts and times are filtered, no entry of a ledger may be missing from the page.
         if filter.text.is_none() && conditions.iter().all(|condition| condition.column == Column::Account) {
             self.check_gaps(&entries).await?;
+            let stretch = stretch(filter, order, next, next_page.as_ref());
+            self.check_ends(filter, order, stretch, &entries, next_page.is_none())
+                .await?;
         }
         Ok(EntryPage {
             entries: entries.into_iter().map(|entry| entry.presented).collect(),
@@ -126,6 +132,38 @@ impl Audit {
             }
         }
         Ok(())
+    }
+
+    /// Fails if an entry is missing before or after the entries of a ledger on the page, or if a ledger is missing.
+    /// The end towards
+    /// the next page is checked with that page.
+    async fn check_ends<T>(
+        &self,
+        filter: &EntryFilter,
+        order: Order,
+        stretch: Stretch,
+        entries: &[PresentedEntry<T>],
+        is_last_page: bool,
+    ) -> Result<(), Error> {
+        let (below, above) = match order {
+            Order::NewestFirst => (is_last_page, true),
+            Order::OldestFirst => (true, is_last_page),
+        };
+        let ends = ends(entries);
+        let below = ends.iter().filter(|_| below);
+        let above = ends.iter().filter(|_| above);
+        let below = below.filter_map(|(account, (first, _))| Some((*account, first.checked_sub(1)?)));
+        let above = above.map(|(account, (_, last))| (*account, last.saturating_add(1)));
+        let list = CompleteList {
+            accounts: &filter.accounts,
+            stretch,
+            listed: &ends.keys().copied().collect::<Vec<_>>(),
+            beside: &below.chain(above).collect::<Vec<_>>(),
+        };
+        match audit::first_absent(&self.database, &list).await? {
+            Some((account, log_index)) => Err(Error::Tampered { account, log_index }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -190,6 +228,30 @@ fn matches_filter(filter: &EntryFilter, conditions: &[Condition], entry: &Entry)
     conditions.iter().all(|condition| condition.is_met_by(entry, &columns))
         && filter.from.is_none_or(|from| entry.recorded_at >= from)
         && filter.to.is_none_or(|to| entry.recorded_at < to)
+}
+
+/// The part of the order that a page covers: from the page before to the next one, within the times of the filter.
+fn stretch(filter: &EntryFilter, order: Order, this: Option<&NextPage>, next: Option<&NextPage>) -> Stretch {
+    let edge = |page: Option<&NextPage>| page.map(|page| Edge::from(page.after));
+    let (after, before) = match order {
+        Order::NewestFirst => (edge(next), edge(this)),
+        Order::OldestFirst => (edge(this), edge(next)),
+    };
+    Stretch {
+        after: filter.from.map(Edge::from).max(after),
+        before: filter.to.map(Edge::from).into_iter().chain(before).min(),
+    }
+}
+
+/// The lowest and the highest index of each ledger on the page.
+fn ends<T>(entries: &[PresentedEntry<T>]) -> BTreeMap<AccountId, (u64, u64)> {
+    let mut ends = BTreeMap::new();
+    for EntryPosition { account, log_index, .. } in entries.iter().map(|entry| entry.position) {
+        let (first, last) = ends.entry(account).or_insert((log_index, log_index));
+        *first = log_index.min(*first);
+        *last = log_index.max(*last);
+    }
+    ends
 }
 
 /// The first missing index of each gap between two entries of one ledger.

@@ -40,9 +40,9 @@ pub(super) async fn at(
     args: AtArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
-    // Resolved once, because the time must be the same for all pages.
     let mut request = GetSharePermissionsAtRequest {
-        time: Some(timestamp(args.time.resolve(now()))),
+        // The service knows the present time of the history.
+        time: (args.time != TimeArg::NOW).then(|| timestamp(args.time.resolve(now()))),
         account_id: args.account.unwrap_or_default(),
         region: args.shares.region.unwrap_or_default(),
         image_id: args.shares.image.unwrap_or_default(),
@@ -58,6 +58,8 @@ pub(super) async fn at(
                 async |mut stub: AuditStub, request| stub.get_share_permissions_at(request).await,
             )
             .await?;
+        // The time must be the same for all pages.
+        request.time = request.time.or(answer.time);
         Ok(ListPage::of(answer.permissions, answer.next_page_token))
     })
     .await

@@ -13,7 +13,7 @@ use crate::{
     },
     domain::{EntryKind, entry::decode},
     ledger::merkle::hex,
-    proto::v1::{AuditEntry, ChangeBody, DenialsBody, audit_entry::Body},
+    proto::v1::{AuditEntry, ChangeBody, CheckpointConfirmedBody, DenialsBody, audit_entry::Body},
 };
 
 impl ListItem for AuditEntry {
@@ -75,7 +75,8 @@ pub(super) fn entry(entry: &AuditEntry, width: Option<u16>) -> String {
             attempts = render::attempts(&change.attempts, width);
         }
         Some(Body::Denials(denials)) => rows.extend(denials_rows(denials)),
-        _ => {}
+        Some(Body::CheckpointConfirmed(confirmed)) => rows.extend(confirmation_rows(confirmed)),
+        None => {}
     }
     rows.extend([
         ("Server version", one_line(&entry.server_version)),
@@ -115,6 +116,16 @@ fn denials_rows(denials: &DenialsBody) -> Cells {
         ("Last", rfc3339(denials.last_time.as_ref())),
         ("Last denied by", one_line(&denials.denied_by)),
     ]
+}
+
+fn confirmation_rows(confirmed: &CheckpointConfirmedBody) -> Cells {
+    let mut rows = vec![("Operator", one_line(&confirmed.operator))];
+    rows.extend(justification::rows(confirmed));
+    rows.extend([
+        ("Tree size", confirmed.tree_size.to_string()),
+        ("Root hash", hex(&confirmed.root_hash)),
+    ]);
+    rows
 }
 
 fn change_rows(change: &ChangeBody) -> Cells {

@@ -8,9 +8,10 @@ use super::{
 use crate::{
     cli::justification,
     domain::Timestamp,
+    ledger::merkle::hex,
     proto::v1::{
-        Access, Action, Attempt, AuditEntry, Cause, ChangeBody, DenialsBody, ErrorReason, attempt::Classification,
-        audit_entry::Body,
+        Access, Action, Attempt, AuditEntry, Cause, ChangeBody, CheckpointConfirmedBody, DenialsBody, ErrorReason,
+        attempt::Classification, audit_entry::Body,
     },
 };
 
@@ -28,6 +29,9 @@ pub(super) fn first_mismatch(entry: &AuditEntry, line: &CanonicalEntry) -> Optio
     wrong.or_else(|| match &entry.body {
         Some(Body::Change(change)) if line.known_kind().is_some() => first_mismatch_of_change(change, &line.body),
         Some(Body::Denials(denials)) if line.known_kind().is_some() => first_mismatch_of_denials(denials, &line.body),
+        Some(Body::CheckpointConfirmed(body)) if line.known_kind().is_some() => {
+            first_mismatch_of_confirmation(body, &line.body)
+        }
         // The service or this program does not know the kind with this schema, so there are no fields to compare.
         _ => None,
     })
@@ -90,6 +94,17 @@ fn first_mismatch_of_denials(denials: &DenialsBody, body: &CanonicalBody) -> Opt
         ("denied_by", denials.denied_by == body.text("denied_by")),
     ];
     let wrong = fields.into_iter().find(|(_, holds)| !holds);
+    wrong.map(|(name, _)| name)
+}
+
+fn first_mismatch_of_confirmation(confirmed: &CheckpointConfirmedBody, body: &CanonicalBody) -> Option<&'static str> {
+    let fields = [
+        ("operator", confirmed.operator == body.text("operator")),
+        ("root_hash", hex(&confirmed.root_hash) == body.text("root_hash")),
+        ("tree_size", Some(confirmed.tree_size) == body.number("tree_size")),
+    ];
+    let texts = justification::texts(confirmed).map(|(name, text)| (name, text == body.text(name)));
+    let wrong = fields.into_iter().chain(texts).find(|(_, holds)| !holds);
     wrong.map(|(name, _)| name)
 }
 

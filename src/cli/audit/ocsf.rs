@@ -3,7 +3,8 @@
 //! The API call is that of this service, `GrantSharePermission` or `RevokeSharePermission`: a grant creates a share, a revoke
 //! deletes it. A `change.denials` entry has no single call: its activity is Other, and it has a count and the times of the first
 //! and the last call. A ledger has no network addresses, so the source endpoint is the principal. Values without an OCSF
-//! attribute are in `unmapped`. An entry that this program does not know is a Base Event (class 0) with its text in `raw_data`.
+//! attribute are in `unmapped`. An entry that is not about a call, or that this program does not know, is a Base Event (class 0)
+//! with its text in `raw_data`.
 
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -24,12 +25,17 @@ const AWS_ACCOUNT: u32 = 10;
 /// One event, on one line.
 pub(super) fn event(origin: &str, line: &CanonicalEntry, canonical: &str, hash: &Hash) -> String {
     match line.known_kind() {
-        Some(kind) => api_activity(origin, line, kind, hash),
-        None => base_event(origin, line, canonical, hash),
+        Some(kind) if line.body.optional("action").is_some() => api_activity(origin, line, kind, hash),
+        // Not about a call.
+        Some(kind) => base_event(origin, line, canonical, hash, kind.description()),
+        None => {
+            let unknown = format!("{} (schema {}) is not known to this version", line.kind, line.schema);
+            base_event(origin, line, canonical, hash, &unknown)
+        }
     }
 }
 
-fn base_event(origin: &str, line: &CanonicalEntry, canonical: &str, hash: &Hash) -> String {
+fn base_event(origin: &str, line: &CanonicalEntry, canonical: &str, hash: &Hash, message: &str) -> String {
     json!({
         "category_uid": 0,
         "category_name": "Uncategorized",
@@ -42,7 +48,7 @@ fn base_event(origin: &str, line: &CanonicalEntry, canonical: &str, hash: &Hash)
         "time": milliseconds(&line.recorded_at),
         "severity_id": INFORMATIONAL,
         "severity": "Informational",
-        "message": format!("{} (schema {}) is not known to this version", line.kind, line.schema),
+        "message": message,
         "metadata": metadata(line),
         "cloud": { "provider": "AWS", "account": { "uid": line.account_id, "type": "AWS Account", "type_id": AWS_ACCOUNT } },
         "raw_data": canonical,

@@ -17,6 +17,9 @@ pub enum TimeArg {
 }
 
 impl TimeArg {
+    /// The present.
+    pub(super) const NOW: Self = Self::Ago(Duration::ZERO);
+
     /// Parses a time, for the command line parser.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let date = format_description!("[year]-[month]-[day]");
@@ -30,7 +33,7 @@ impl TimeArg {
         }
         match humantime::parse_duration(text) {
             Ok(span) => Ok(Self::Ago(span)),
-            Err(_) if text == "now" => Ok(Self::Ago(Duration::ZERO)),
+            Err(_) if text == "now" => Ok(Self::NOW),
             Err(_) => Err(
                 "write it as in 2026-11-22T07:05:00Z (RFC 3339), 2026-11-22 (midnight, UTC), 36h or 7d (ago), or now"
                     .to_owned(),

@@ -103,7 +103,7 @@ const MAX_NUMBER: u64 = (1 << 53) - 1;
 /// A JSON string. It borrows from the input if it contains no escapes.
 #[derive(Serialize, Deserialize)]
 #[serde(transparent)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 impl<'a, T: Into<Cow<'a, str>>> From<T> for Text<'a> {
     fn from(text: T) -> Self {
@@ -112,7 +112,7 @@ impl<'a, T: Into<Cow<'a, str>>> From<T> for Text<'a> {
 }
 
 impl Text<'_> {
-    fn parse<T: FromStr>(&self) -> Option<T> {
+    pub(super) fn parse<T: FromStr>(&self) -> Option<T> {
         self.0.parse().ok()
     }
 
@@ -284,7 +284,7 @@ fn change_id(text: Option<Text<'_>>, generation: Option<u64>) -> Option<ChangeId
 }
 
 /// An absent member gives `Some(None)`. A member that cannot be read gives None.
-fn optional<'a, T>(text: Option<Text<'a>>, read: impl FnOnce(Text<'a>) -> Option<T>) -> Option<Option<T>> {
+pub(super) fn optional<'a, T>(text: Option<Text<'a>>, read: impl FnOnce(Text<'a>) -> Option<T>) -> Option<Option<T>> {
     match text {
         None => Some(None),
         Some(text) => read(text).map(Some),

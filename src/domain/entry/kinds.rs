@@ -7,7 +7,7 @@
 
 use serde::{Serialize, Serializer};
 
-use super::{ChangeBody, UnknownBody};
+use super::{ChangeBody, ConfirmationBody, UnknownBody};
 use crate::domain::{AccountId, Action, Change, ChangeState, change::names};
 
 /// The properties of a kind.
@@ -124,6 +124,12 @@ kinds! {
         description: "A newer change took the place of this one.",
         ocsf: OcsfStatus::Other, is_ranked: false, share_effect: none, once: Some("ended"),
     };
+    /// An operator confirmed the first entries of a ledger, which no known checkpoint covered.
+    CheckpointConfirmed(ConfirmationBody) = KindSpec {
+        name: "checkpoint.confirmed", schema: 1,
+        description: "An operator confirmed entries that no known checkpoint covered.",
+        ocsf: OcsfStatus::Other, is_ranked: false, share_effect: none, once: None,
+    };
 }
 
 fn none(_: Action) -> Option<ShareEffect> {
@@ -236,7 +242,7 @@ impl EntryBody {
             | Self::ChangeSucceeded(body)
             | Self::ChangeFailed(body)
             | Self::ChangeSuperseded(body) => Some(body),
-            Self::Unknown(_) => None,
+            Self::CheckpointConfirmed(_) | Self::Unknown(_) => None,
         }
     }
 

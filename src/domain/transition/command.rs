@@ -5,8 +5,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::domain::{
-    Access, AccountId, Attempt, Change, ChangeFailure, ChangeId, DenialsBody, Intent, Permission, PermissionKey,
-    ReplicaId, RequestId, Timestamp,
+    Access, AccountId, Attempt, Change, ChangeFailure, ChangeId, ConfirmationBody, DenialsBody, Intent, Permission,
+    PermissionKey, ReplicaId, RequestId, Timestamp,
 };
 
 /// A command to one account.
@@ -31,6 +31,9 @@ pub enum Command {
     },
     /// Record the outcome of the work under a lease, and end the lease.
     Settle(Settlement),
+    /// Record that an operator confirmed the ledger of this account. If the reply to the commit is lost, it can be
+    /// recorded twice.
+    Confirm(AccountId, ConfirmationBody),
 }
 
 impl Command {
@@ -41,6 +44,7 @@ impl Command {
             Self::RecordDenials(account, _) => *account,
             Self::Claim(key) | Self::Renew { key, .. } => key.account,
             Self::Settle(settlement) => settlement.key.account,
+            Self::Confirm(account, _) => *account,
         }
     }
 
@@ -57,6 +61,10 @@ impl Command {
             },
             Self::Claim(key) | Self::Renew { key, .. } => RequiredRows::permission(key),
             Self::Settle(settlement) => RequiredRows::permission(&settlement.key),
+            Self::Confirm(..) => RequiredRows {
+                permission: None,
+                request: None,
+            },
         }
     }
 
@@ -64,7 +72,7 @@ impl Command {
     pub fn begins_work(&self) -> bool {
         match self {
             Self::Open(_) | Self::Deny(..) | Self::Claim(_) => true,
-            Self::RecordDenials(..) | Self::Renew { .. } | Self::Settle(_) => false,
+            Self::RecordDenials(..) | Self::Renew { .. } | Self::Settle(_) | Self::Confirm(..) => false,
         }
     }
 }
@@ -171,6 +179,8 @@ pub enum CommandReply {
     Settled,
     /// The lease of this epoch has ended. Nothing was recorded.
     LeaseLost,
+    /// The confirmation was recorded at this index.
+    Confirmed(u64),
 }
 
 /// A change and its permission at the same moment.

@@ -147,6 +147,9 @@ impl AccountState {
             Command::Claim(key) => self.claim(&key, context),
             Command::Renew { key, epoch, attempts } => self.renew(&key, epoch, attempts, context),
             Command::Settle(settlement) => self.settle(settlement, context),
+            Command::Confirm(_, body) => {
+                CommandReply::Confirmed(self.record(EntryBody::CheckpointConfirmed(body), context))
+            }
         }
     }
 

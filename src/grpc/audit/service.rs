@@ -95,7 +95,8 @@ impl AuditService for AuditApi {
         request: Request<v1::GetSharePermissionsAtRequest>,
     ) -> Result<Response<v1::GetSharePermissionsAtResponse>, Status> {
         let caller = self.caller(&request)?;
-        let (list, page) = parse::shares_at(request.get_ref(), self.audit.clock.now())?;
+        let now = run(&caller, self.audit.now()).await?;
+        let (list, page) = parse::shares_at(request.get_ref(), now)?;
         caller.reserve_page(page.size, SHARE_BYTES).await?;
         if let Some(account) = list.filter.account {
             record_account(account);

@@ -4,7 +4,6 @@ use tonic_types::FieldViolation;
 
 use crate::{
     audit::{Error, MAX_COUNTS},
-    domain::AccountId,
     grpc::{refusal::Refusal, status},
     proto::v1::ErrorReason,
 };
@@ -17,7 +16,7 @@ impl From<Error> for Refusal {
 
 fn refusal(error: Error) -> Refusal {
     match error {
-        Error::Tampered { account, log_index } => tampered(account, log_index),
+        Error::Tampered { account, log_index } => status::tampered(account, log_index),
         Error::EntryNotFound {
             account,
             log_index,
@@ -78,18 +77,4 @@ fn refusal(error: Error) -> Refusal {
         ),
         Error::Store(error) => status::store(&error),
     }
-}
-
-/// Logged as an error, because history was changed or lost.
-fn tampered(account: AccountId, log_index: u64) -> Refusal {
-    tracing::error!(account_id = %account, log_index, "the ledger was tampered with");
-    Refusal::new(
-        ErrorReason::LedgerTampered,
-        format!(
-            "Entry {log_index} in the ledger of account {account} does not match what was recorded; do not trust the \
-             store, and report this to its operators and auditors."
-        ),
-    )
-    .with("account_id", account)
-    .with("log_index", log_index)
 }

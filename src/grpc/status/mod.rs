@@ -10,7 +10,7 @@ use tonic_types::FieldViolation;
 
 use crate::{
     changes::{Error, UnsuccessfulChange},
-    domain::{AwsError, AwsErrorKind, Change, FailureReason, Intent},
+    domain::{AccountId, AwsError, AwsErrorKind, Change, FailureReason, Intent},
     edge::{admission::NotAdmitted, quota::Exhausted},
     proto::v1::ErrorReason,
     store::{CommitError, StoreError},
@@ -91,6 +91,7 @@ fn refusal(error: Error) -> Refusal {
             "The server is shutting down and did not accept the request; replay the request on another server, or after the restart.",
         )
         .with_pushback(),
+        Error::Commit(CommitError::Tampered { account, log_index }) => tampered(account, log_index),
         error @ Error::Commit(CommitError::Rejected) => internal(&error),
         Error::Unconfirmed {
             intent,
@@ -225,12 +226,28 @@ fn upstream(fault: &AwsError) -> Refusal {
 }
 
 pub(super) fn store(error: &StoreError) -> Refusal {
-    if error.is_transient() {
+    if let StoreError::Tampered { account, log_index } = *error {
+        tampered(account, log_index)
+    } else if error.is_transient() {
         tracing::error!(error = error as &dyn StdError, "the audit store does not answer");
         store_unavailable()
     } else {
         internal(error)
     }
+}
+
+/// Logged as an error, because history was changed or lost.
+pub(super) fn tampered(account: AccountId, log_index: u64) -> Refusal {
+    tracing::error!(account_id = %account, log_index, "the ledger was tampered with");
+    Refusal::new(
+        ErrorReason::LedgerTampered,
+        format!(
+            "Entry {log_index} in the ledger of account {account} does not match what was recorded; do not trust the \
+             store, and report this to its operators and auditors."
+        ),
+    )
+    .with("account_id", account)
+    .with("log_index", log_index)
 }
 
 /// A queue or a concurrency limit is full.

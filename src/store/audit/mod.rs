@@ -2,8 +2,9 @@
 //!
 //! Read in this order: [`mod@filter`] (which entries), [`mod@entries`] (pages of entries), [`mod@at`] (shares at a
 //! point in time), [`mod@summary`] (counts), [`mod@ranking`] (top principals, images and accounts), [`mod@archived`]
-//! (archive files), [`heads`] (sizes of the ledgers).
+//! (archive files), [`heads`] (sizes of the ledgers), [`absent`] (entries that are missing).
 
+mod absent;
 mod archived;
 mod at;
 mod columns;
@@ -19,6 +20,7 @@ mod walk;
 mod windows;
 
 pub use crate::store::rows::Order;
+pub use absent::{CompleteList, Edge, Stretch, first_absent};
 pub use archived::{Archived, archived, archived_at};
 pub use at::{Share, ShareFilter, SharePosition, shares_at};
 pub use entries::{EntryPosition, EntryRows, PageLimit, StoredEntry, entries, entry, range};

@@ -18,6 +18,7 @@ use crate::{
     ledger::merkle::leaf_hash,
     store::{
         error::StoreError,
+        notifications::Beginnings,
         rows::{
             entries::EncodedEntry,
             heads::{self, Head},
@@ -51,6 +52,7 @@ type Recorded = HashMap<(&'static str, Option<Action>), u64>;
 /// The settings of this replica for a batch.
 #[derive(Debug, Clone)]
 pub(super) struct BatchSettings {
+    pub(super) beginnings: Beginnings,
     pub(super) replica: ReplicaId,
     pub(super) lease_for: std::time::Duration,
     pub(super) late_effect_window: std::time::Duration,
@@ -233,6 +235,9 @@ fn collect_changes<'a>(
             });
         }
         let to = head.frontier.size();
+        if from == 0 && to > 0 {
+            rules.beginnings.keep(*id, to, head.frontier.root());
+        }
         if to > from {
             changed.appended.push(Appended { account: *id, from, to });
         }

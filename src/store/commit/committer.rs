@@ -84,6 +84,7 @@ impl Committer {
             let lane = Lane {
                 database: database.clone(),
                 rules: BatchSettings {
+                    beginnings: notifications.beginnings.clone(),
                     replica,
                     lease_for: forwarder.lease,
                     late_effect_window: forwarder.late_effect_window,

@@ -11,7 +11,10 @@ use tracing::{Instrument, Span};
 use crate::{
     clock::{Clock, MonotonicInstant},
     config::CommitterConfig,
-    domain::transition::{Command, CommandReply, Snapshot, Work},
+    domain::{
+        AccountId,
+        transition::{Command, CommandReply, Snapshot, Work},
+    },
     store::{
         connection::{COMMIT, Database},
         error::StoreError,
@@ -40,9 +43,27 @@ pub enum CommitError {
     /// The command cannot be committed, now or later: a defect of ours, which the log explains. Nothing happened.
     #[error("the audit store cannot commit this command")]
     Rejected,
+    /// The head of the ledger was tampered with, so nothing is added to it. Nothing happened.
+    #[error("entry {log_index} of the ledger of account {account} does not match what was recorded")]
+    Tampered {
+        /// The account of the ledger.
+        account: AccountId,
+        /// The last entry of the ledger.
+        log_index: u64,
+    },
     /// The server stops and accepts nothing new. Nothing happened.
     #[error("the server is stopping")]
     Stopping,
+}
+
+impl CommitError {
+    fn of(error: &StoreError) -> Self {
+        match *error {
+            StoreError::Tampered { account, log_index } => Self::Tampered { account, log_index },
+            _ if error.is_transient() => Self::Unavailable,
+            _ => Self::Rejected,
+        }
+    }
 }
 
 /// Work, and the start of its lease on this replica's clock. The start is a time before the transaction, so the lease never ends
@@ -89,9 +110,11 @@ impl QueuedCommand {
     pub(super) fn refuse_for_lack_of_room(self) {
         let answer = match self.command {
             Command::Open(_) | Command::Deny(..) => CommitError::Overloaded,
-            Command::RecordDenials(..) | Command::Claim(_) | Command::Renew { .. } | Command::Settle(_) => {
-                CommitError::Unavailable
-            }
+            Command::RecordDenials(..)
+            | Command::Claim(_)
+            | Command::Renew { .. }
+            | Command::Settle(_)
+            | Command::Confirm(..) => CommitError::Unavailable,
         };
         let _ = self.answer.send(Err(answer));
     }
@@ -229,11 +252,7 @@ impl Lane {
                     commands,
                     "a batch was not committed; its callers get an error"
                 );
-                let answer = if error.is_transient() {
-                    CommitError::Unavailable
-                } else {
-                    CommitError::Rejected
-                };
+                let answer = CommitError::of(&error);
                 for (caller, _) in callers {
                     let _ = caller.send(Err(answer));
                 }
@@ -321,6 +340,7 @@ impl Lane {
             .into_iter()
             .for_each(|snapshot| self.notifications.outcomes.end(snapshot));
         self.notifications.ledger_growth.notify(&grown);
+        self.notifications.beginnings.notify(&grown);
         Ok((answers, since))
     }
 

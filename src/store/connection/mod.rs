@@ -25,6 +25,7 @@ use sqlx::{
 use crate::{
     clock::{Clock, MonotonicInstant},
     config::{CommitterConfig, DatabaseConfig},
+    domain::Timestamp,
     store::error::StoreError,
     telemetry::{Instruments, PoolUsage},
 };
@@ -147,6 +148,17 @@ impl Database {
     /// The instruments that measure this database, for the rooms that use it.
     pub fn instruments(&self) -> &Instruments {
         &self.instruments
+    }
+
+    /// The time on the database's clock.
+    ///
+    /// # Errors
+    /// When Postgres does not answer.
+    pub async fn now(&self) -> Result<Timestamp, StoreError> {
+        let query = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#);
+        Ok(Timestamp::new(
+            self.run(async |conn| query.fetch_one(conn).await).await?,
+        ))
     }
 
     /// Creates the database that the URL names, if it does not exist. Connects to it first.

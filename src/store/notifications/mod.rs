@@ -1,13 +1,19 @@
 //! Signals within this process and between replicas: a change ended ([`Outcomes`]), ledgers grew ([`LedgerGrowth`]), work was
-//! released ([`ReleasedWork`]). Between replicas they are notifications of Postgres, all on one connection.
+//! released ([`ReleasedWork`]), checkpoints are known ([`PeerCheckpoints`]). Between replicas they are notifications of
+//! Postgres, all
+//! on one connection. [`Beginnings`] are signals of this process only.
 //!
-//! A lost notification costs time and nothing else: each receiver also polls, and the rows are the truth.
+//! A lost notification costs time and nothing else: each receiver also polls, and the rows are the truth. Only
+//! checkpoints of other
+//! replicas are not polled: they are kept in case the rows are changed.
 //!
 //! Notifications are sent after the commit and not in it, because Postgres serializes the commits of transactions that notify.
 //! They are collected and sent at most once every [`SEND_INTERVAL`].
 
+mod beginnings;
 mod ledger_growth;
 mod outcomes;
+mod peer_checkpoints;
 mod released_work;
 
 use std::time::Duration;
@@ -19,8 +25,10 @@ use crate::{
     store::{connection::Database, error::StoreError},
 };
 
+pub use beginnings::Beginnings;
 pub use ledger_growth::{LedgerGrowth, LedgerGrowthReceiver, LedgerSizes};
 pub use outcomes::{OutcomeWaiter, Outcomes};
+pub use peer_checkpoints::{PeerCheckpoints, Received};
 pub use released_work::ReleasedWork;
 
 /// The shortest time between two rounds of sending.
@@ -44,19 +52,26 @@ pub struct Notifications {
     pub ledger_growth: LedgerGrowth,
     /// Work that a stopping replica released.
     pub released_work: ReleasedWork,
+    /// Ledgers that this process began.
+    pub beginnings: Beginnings,
+    /// Checkpoints that other replicas know.
+    pub peer_checkpoints: PeerCheckpoints,
 }
 
 impl Notifications {
     /// Receives notifications of other replicas on a connection of its own, until cancelled.
     pub async fn listen(self, database: Database, clock: Clock, stop: CancellationToken) {
         let listening = async {
+            // Checkpoints may have been announced while this replica did not listen.
+            let mut asks = true;
             loop {
                 tokio::select! {
-                    _lost = self.receive_all(&database) => {
+                    _lost = self.receive_all(&database, asks) => {
                         tracing::debug!("the connection that listens for notifications is lost; it is opened again");
+                        asks = true;
                         clock.sleep(RECONNECT_DELAY).await;
                     }
-                    () = clock.sleep(MAX_CONNECTION_AGE) => {}
+                    () = clock.sleep(MAX_CONNECTION_AGE) => asks = false,
                 }
             }
         };
@@ -64,15 +79,24 @@ impl Notifications {
         let _: Option<()> = stop.run_until_cancelled(listening).await;
     }
 
-    async fn receive_all(&self, database: &Database) -> Result<(), StoreError> {
-        let channels = [outcomes::CHANNEL, ledger_growth::CHANNEL, released_work::CHANNEL];
+    async fn receive_all(&self, database: &Database, asks: bool) -> Result<(), StoreError> {
+        let channels = [
+            outcomes::CHANNEL,
+            ledger_growth::CHANNEL,
+            released_work::CHANNEL,
+            peer_checkpoints::CHANNEL,
+        ];
         let mut listener = database.listen(&channels).await?;
+        if asks {
+            self.peer_checkpoints.ask();
+        }
         while let Some(notification) = listener.try_recv().await? {
             let items = notification.payload().split(',');
             match notification.channel() {
                 outcomes::CHANNEL => self.outcomes.receive(items),
                 ledger_growth::CHANNEL => self.ledger_growth.receive(items),
                 released_work::CHANNEL => self.released_work.receive(),
+                peer_checkpoints::CHANNEL => self.peer_checkpoints.receive(notification.payload()),
                 _ => {}
             }
         }
@@ -82,7 +106,7 @@ impl Notifications {
     /// Sends notifications to other replicas until cancelled, and then what is left.
     pub async fn send(self, database: Database, stop: CancellationToken) {
         let (mut outcomes, mut growth) = (self.outcomes.unsent(), self.ledger_growth.unsent());
-        let mut released = self.released_work.unsent();
+        let (mut released, mut checkpoints) = (self.released_work.unsent(), self.peer_checkpoints.unsent());
         loop {
             // The senders live as long as `self`, so these never fail.
             tokio::select! {
@@ -90,6 +114,7 @@ impl Notifications {
                 _ = outcomes.changed() => {}
                 _ = growth.changed() => {}
                 _ = released.changed() => {}
+                _ = checkpoints.changed() => {}
             }
             self.send_all(&database).await;
             let _: Option<()> = stop.run_until_cancelled(tokio::time::sleep(SEND_INTERVAL)).await;
@@ -108,6 +133,10 @@ impl Notifications {
                 channels.push(channel.to_owned());
                 payloads.push(items.join(","));
             }
+        }
+        for note in self.peer_checkpoints.take_unsent() {
+            channels.push(peer_checkpoints::CHANNEL.to_owned());
+            payloads.push(note);
         }
         if channels.is_empty() {
             return;

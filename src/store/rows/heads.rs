@@ -32,17 +32,27 @@ super::table::row! {
     version: Bigint,
     size: Bigint,
     frontier: Bytea,
+    root: Bytea,
     last_recorded_at: Timestamptz,
 }
 
 impl TryFrom<HeadRow> for Head {
     type Error = StoreError;
 
+    /// A tree is not built on a right edge that does not give the root. At most 63 hashes.
     fn try_from(row: HeadRow) -> Result<Self, StoreError> {
+        let account = parse(TABLE, &row.account_id)?;
+        let size = count(TABLE, row.size)?;
+        let frontier = Frontier::from_bytes(size, &row.frontier).map_err(|error| StoreError::corrupt(TABLE, error))?;
+        if frontier.root()[..] != row.root {
+            return Err(StoreError::Tampered {
+                account,
+                log_index: size.saturating_sub(1),
+            });
+        }
         Ok(Self {
-            account: parse(TABLE, &row.account_id)?,
-            frontier: Frontier::from_bytes(count(TABLE, row.size)?, &row.frontier)
-                .map_err(|error| StoreError::corrupt(TABLE, error))?,
+            account,
+            frontier,
             last_recorded_at: Timestamp::new(row.last_recorded_at),
             version: count(TABLE, row.version)?,
         })

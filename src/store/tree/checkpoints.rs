@@ -16,6 +16,19 @@ use crate::{
 
 const TABLE: &str = "ledger_checkpoint";
 
+/// A signed checkpoint to store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewCheckpoint {
+    /// The account of the ledger.
+    pub account: AccountId,
+    /// The size of the tree: the number of entries.
+    pub size: u64,
+    /// The root hash of the tree.
+    pub root: Hash,
+    /// The signed note.
+    pub note: String,
+}
+
 /// A signed checkpoint, as the table has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredCheckpoint {
@@ -27,7 +40,7 @@ pub struct StoredCheckpoint {
     pub root: Hash,
     /// The signed note.
     pub note: String,
-    /// When it was signed.
+    /// When it was stored, on the database's clock.
     pub signed_at: Timestamp,
 }
 
@@ -45,27 +58,26 @@ pub struct Grown {
     pub signed: Option<StoredCheckpoint>,
 }
 
-/// Stores checkpoints in one commit, at most one per account. A checkpoint that already exists for an account and size
-/// stays. Returns the accounts whose checkpoints were stored.
+/// Stores checkpoints in one commit, at most one per account. Their time is the database's. A checkpoint that already
+/// exists for an
+/// account and size stays. Returns the accounts whose checkpoints were stored.
 ///
 /// # Errors
 /// When Postgres does not answer or refuses.
-pub async fn save(database: &Database, checkpoints: &[StoredCheckpoint]) -> Result<HashSet<AccountId>, StoreError> {
+pub async fn save(database: &Database, checkpoints: &[NewCheckpoint]) -> Result<HashSet<AccountId>, StoreError> {
     let each = || checkpoints.iter();
     let accounts: Vec<_> = each().map(|one| one.account.to_string()).collect();
     let sizes: Vec<_> = each().map(|one| bigint(one.size)).collect();
     let roots: Vec<_> = each().map(|one| one.root.to_vec()).collect();
     let notes: Vec<_> = each().map(|one| one.note.clone()).collect();
-    let times: Vec<_> = each().map(|one| one.signed_at.to_offset_date_time()).collect();
     let query = sqlx::query_scalar!(
         "INSERT INTO ledger_checkpoint (account_id, size, root, note, signed_at)
-         SELECT * FROM unnest($1::text[], $2::bigint[], $3::bytea[], $4::text[], $5::timestamptz[])
+         SELECT *, clock_timestamp() FROM unnest($1::text[], $2::bigint[], $3::bytea[], $4::text[])
          ON CONFLICT DO NOTHING RETURNING account_id",
         &accounts,
         &sizes,
         &roots,
         &notes,
-        &times,
     );
     let kept = database.run(async |conn| query.fetch_all(conn).await).await?;
     kept.iter().map(|account| parse(TABLE, account)).collect()
@@ -118,11 +130,32 @@ pub async fn before(
     row.map(StoredCheckpoint::try_from).transpose()
 }
 
-/// At most `limit` ledgers that differ from their last checkpoint. One scan of the heads, with one lookup by key for each.
+/// The latest checkpoint of each ledger, at most `limit` of those with accounts after `after`, in the order of the accounts.
 ///
 /// # Errors
 /// When Postgres does not answer.
-pub async fn grown(database: &Database, limit: u32) -> Result<Vec<Grown>, StoreError> {
+pub async fn latest_of_each(
+    database: &Database,
+    after: Option<AccountId>,
+    limit: u32,
+) -> Result<Vec<StoredCheckpoint>, StoreError> {
+    let query = sqlx::query_as!(
+        CheckpointRow,
+        "SELECT DISTINCT ON (account_id) account_id, size, root, note, signed_at FROM ledger_checkpoint
+         WHERE account_id > $1 ORDER BY account_id, size DESC LIMIT $2",
+        after.as_ref().map_or("", AccountId::as_str),
+        i64::from(limit),
+    );
+    let rows = database.run(async |conn| query.fetch_all(conn).await).await?;
+    rows.into_iter().map(StoredCheckpoint::try_from).collect()
+}
+
+/// At most `limit` ledgers that differ from their last checkpoint, or this one if it differs. One scan of the heads, with
+/// one lookup by key for each.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn grown(database: &Database, account: Option<AccountId>, limit: u32) -> Result<Vec<Grown>, StoreError> {
     let query = sqlx::query!(
         r#"SELECT ledger.account_id, ledger.size, ledger.root, signed.size AS "signed_size?", signed.root AS "signed_root?",
                signed.note AS "note?", signed.signed_at AS "signed_at?"
@@ -131,9 +164,11 @@ pub async fn grown(database: &Database, limit: u32) -> Result<Vec<Grown>, StoreE
                SELECT size, root, note, signed_at FROM ledger_checkpoint checkpoint
                WHERE checkpoint.account_id = ledger.account_id ORDER BY size DESC LIMIT 1
            ) signed ON true
-           WHERE ledger.size <> coalesce(signed.size, 0) OR ledger.root <> signed.root
+           WHERE (ledger.size <> coalesce(signed.size, 0) OR ledger.root <> signed.root)
+               AND ($2::text IS NULL OR ledger.account_id = $2)
            ORDER BY ledger.last_recorded_at LIMIT $1"#,
         i64::from(limit),
+        account.as_ref().map(AccountId::as_str),
     );
     let rows = database.run(async |conn| query.fetch_all(conn).await).await?;
     rows.into_iter()

@@ -16,8 +16,9 @@ use tonic::{Status, transport::Channel};
 use super::{
     clients::{Channels, with_deadline},
     history::{ExportedLedger, ExportedLine},
-    setup::{ACCOUNTS, signing_key},
+    setup::ACCOUNTS,
 };
+use crate::stack::signing_key;
 
 /// Notes of checkpoints by account.
 pub type KeptCheckpoints = BTreeMap<String, Vec<String>>;

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use sharewarden::ledger::key::SigningKey;
 use sharewarden_simulator::{SimulatorSettings, sample};
 
 use super::history::ImagePermission;
@@ -54,11 +53,6 @@ pub fn settings() -> SimulatorSettings {
         call_log_limit: 50_000_000,
         ..sample()
     }
-}
-
-/// The key that signs the checkpoints.
-pub fn signing_key() -> SigningKey {
-    SigningKey::from_pem("sharewarden.test".parse().unwrap(), CHECKPOINT_KEY.trim_matches('"')).unwrap()
 }
 
 /// The configuration of a replica.

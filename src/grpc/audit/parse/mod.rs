@@ -59,15 +59,26 @@ pub(super) fn history(
     fields.finish_list(history, request.page_size, &request.page_token)
 }
 
-/// The requested time must not be after `now`, and `since` not after the requested time.
+/// The requested time must not be after `now`, and `since` not after the requested time. The time is `now` if it is absent from
+/// the request for the first page.
 pub(super) fn shares_at(
     request: &v1::GetSharePermissionsAtRequest,
     now: Timestamp,
 ) -> Result<(SharesAt, PageQuery<SharePosition>), Status> {
     let mut fields = FieldReader::default();
-    let time = fields.moment("time", request.time.as_ref());
+    let time = match &request.time {
+        None if request.page_token.is_empty() => Some(now),
+        None => {
+            fields.violate("time", "is required with a page_token: the `time` of the first page");
+            None
+        }
+        time => fields.moment("time", time.as_ref()),
+    };
     if time.is_some_and(|time| time > now) {
-        fields.violate("time", format!("must not be in the future; the server's time is {now}"));
+        fields.violate(
+            "time",
+            format!("must not be in the future; the time of the history is {now}"),
+        );
     }
     let since = fields.bound("since", request.since.as_ref());
     if time.zip(since).is_some_and(|(time, since)| since > time) {

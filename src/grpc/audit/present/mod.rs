@@ -2,7 +2,7 @@
 
 use crate::{
     audit::{AuditEntry, EntryPage, SharePage, Summary},
-    domain::{Action, ChangeBody, DenialsBody, EntryBody},
+    domain::{Action, ChangeBody, ConfirmationBody, DenialsBody, EntryBody},
     grpc::{
         page_token,
         present::{access, action, attempt, cause, text, timestamp},
@@ -37,6 +37,7 @@ pub(super) fn shares(list: &SharesAt, page: SharePage) -> v1::GetSharePermission
     v1::GetSharePermissionsAtResponse {
         permissions: page.shares.into_iter().map(share).collect(),
         next_page_token: next.unwrap_or_default(),
+        time: Some(timestamp(list.time)),
     }
 }
 
@@ -75,7 +76,17 @@ fn body(body: &EntryBody) -> Option<v1::audit_entry::Body> {
     match body {
         EntryBody::ChangeDenials(body) => Some(v1::audit_entry::Body::Denials(denials(body))),
         EntryBody::Unknown(_) => None,
+        EntryBody::CheckpointConfirmed(body) => Some(v1::audit_entry::Body::CheckpointConfirmed(confirmation(body))),
         known => known.change().map(|body| v1::audit_entry::Body::Change(change(body))),
+    }
+}
+
+fn confirmation(body: &ConfirmationBody) -> v1::CheckpointConfirmedBody {
+    v1::CheckpointConfirmedBody {
+        operator: body.operator.as_str().into(),
+        tree_size: body.tree_size,
+        root_hash: body.root.to_vec(),
+        ..v1::CheckpointConfirmedBody::from(&body.justification)
     }
 }
 

@@ -37,7 +37,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     // The rooms inside `store`. Rooms outside it see it as one room.
-    ("store::error", &["domain", "ledger"]),
+    ("store::error", &["config", "domain", "ledger"]),
     (
         "store::connection",
         &["store::error", "domain", "clock", "config", "telemetry"],

@@ -7,8 +7,8 @@
 //! and prints the resources of the server every minute (`measure`). It fails if they grew beyond [`measure::Bounds`] between
 //! the first minute after the warm-up and the last, or if a caller got an answer that is never right.
 //!
-//! With `--hostile viewer,nobody`, hostile callers join after half of the time. It also fails if they double the p99 of others, or
-//! if the server needs more memory than the limit in `deploy/kubernetes`. To enforce that limit, run the server in a cgroup:
+//! With `--hostile viewer,nobody`, hostile callers join after half of the time. It also fails if they double the p99 of others,
+//! or if the server needs more memory than the limit in `deploy/kubernetes`. To enforce that limit, run the server in a cgroup:
 //! `--inside "systemd-run --scope --quiet -p MemoryMax=512M -p MemorySwapMax=0"`.
 
 #![allow(

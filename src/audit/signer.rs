@@ -1,11 +1,9 @@
 //! The worker that signs a checkpoint of each ledger that grew.
 //!
 //! Before it signs, it checks that the ledger extends its last checkpoint: the tiles must give both the signed root and the root
-//! of the head. If they do not, the history was rewritten, and the ledger is not signed. The last checkpoint is the one
-//! in the store
-//! and the largest that this process knows (see [`super::known`]): it reads all at its start, and replicas tell each
-//! other theirs.
-//! A ledger without a known checkpoint must extend its first commit by this process, or an operator confirms it (see
+//! of the head. If they do not, the history was rewritten, and the ledger is not signed. The last checkpoint is the one in the
+//! store, and the largest that this process knows (see [`super::known`]): it reads all at its start, and replicas tell each other
+//! theirs. A ledger without a known checkpoint must extend its first commit by this process, or an operator confirms it (see
 //! [`super::confirm`]). Several replicas may sign the same checkpoint; their signatures are identical.
 
 use std::{collections::HashMap, time::Duration};
@@ -36,6 +34,9 @@ const MAX_LOOK_BACK: usize = 64;
 /// Checkpoints read by one query at the start.
 const LEARNT_AT_ONCE: u32 = 1000;
 
+/// Intervals after the start in which only new ledgers are signed. Other replicas answer within half an interval.
+const LISTENED: u8 = 2;
+
 /// Signs checkpoints.
 #[derive(Debug)]
 pub struct Signer {
@@ -45,6 +46,8 @@ pub struct Signer {
     interval: Duration,
     /// True when all checkpoints in the store were read.
     has_learnt: bool,
+    /// The intervals of [`LISTENED`] that are left.
+    to_listen: u8,
     /// When the known checkpoints were last repeated for other replicas, and whether one asked since.
     repeated_at: Option<MonotonicInstant>,
     is_asked: bool,
@@ -90,7 +93,7 @@ impl Worker for Signer {
         self.interval
     }
 
-    /// The first round signs nothing: until the second one, other replicas repeat what they know.
+    /// The first rounds sign new ledgers only: meanwhile other replicas repeat what they know.
     async fn round(&mut self, trigger: Trigger) -> Result<NextRound, Error> {
         if !self.has_learnt {
             self.learn().await?;
@@ -98,7 +101,8 @@ impl Worker for Signer {
             return Ok(NextRound::Interval);
         }
         let next = self.hear().await;
-        if trigger == Trigger::Interval {
+        let is_interval = trigger == Trigger::Interval;
+        if is_interval && self.to_listen == 0 {
             self.sign_grown(|_| true).await?;
         } else if self.beginnings.any() {
             // A new ledger is signed at once. If this process ends before, an operator has to confirm it.
@@ -106,6 +110,7 @@ impl Worker for Signer {
             self.sign_grown(|grown| !beginnings.of(grown.account).is_empty())
                 .await?;
         }
+        self.to_listen = self.to_listen.saturating_sub(is_interval.into());
         Ok(next)
     }
 
@@ -126,6 +131,7 @@ impl Signer {
             peers: notifications.peer_checkpoints.clone(),
             interval,
             has_learnt: false,
+            to_listen: LISTENED,
             repeated_at: None,
             is_asked: false,
             refused: HashMap::new(),
@@ -168,9 +174,8 @@ impl Signer {
         }
     }
 
-    /// Remembers the checkpoints of other replicas. Repeats all known ones if a replica asks: at most twice in an
-    /// interval, because
-    /// any database user can ask.
+    /// Remembers the checkpoints of other replicas. Repeats all known ones if a replica asks: at most twice in an interval,
+    /// because any database user can ask.
     async fn hear(&mut self) -> NextRound {
         let Received { notes, is_asked, .. } = self.peers.take();
         for note in notes {
@@ -390,9 +395,8 @@ impl Signer {
 }
 
 impl Audit {
-    /// Remembers a checkpoint that another replica sent, if a known key signed it. Returns its account if it is one
-    /// of the largest
-    /// known.
+    /// Remembers a checkpoint that another replica sent, if a known key signed it. Returns its account if it is one of the
+    /// largest known.
     fn remember_note(&self, text: &str) -> Option<AccountId> {
         let note: Note = text.parse().ok()?;
         let stated: Checkpoint = note.text().parse().ok()?;

@@ -309,12 +309,12 @@ impl Default for ForwarderConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct AwsConfig {
     /// The URL of WorkSpaces, for a simulator. It does not change the URL of STS. Default: AWS's own endpoints.
-    #[serde(deserialize_with = "parse::optional_text", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint_url: Option<String>,
     /// The URL of STS, for a simulator. Default: AWS's own endpoints.
-    #[serde(deserialize_with = "parse::optional_text", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub sts_endpoint_url: Option<String>,
-    /// At the start, verify with GetCallerIdentity that the credentials belong to each account. Default true.
+    /// At the start, verify with GetCallerIdentity in each Region that the credentials belong to each account. Default true.
     pub verify_identity: bool,
 }
 
@@ -374,11 +374,7 @@ pub struct AccountConfig {
     pub share_with: ShareWith,
     /// The role to assume for this account, such as `arn:aws:iam::111122223333:role/sharewarden`. It must belong to the account.
     /// Default: none; the service's own credentials are used.
-    #[serde(
-        default,
-        deserialize_with = "parse::optional_text",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role_arn: Option<String>,
     /// The external id (`sts:ExternalId`) that the role's trust policy requires. Secret.
     #[serde(
@@ -388,11 +384,7 @@ pub struct AccountConfig {
     )]
     pub external_id: Option<SecretString>,
     /// The URL of WorkSpaces for this account. Default: `aws.endpoint_url`.
-    #[serde(
-        default,
-        deserialize_with = "parse::optional_text",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint_url: Option<String>,
 }
 

@@ -27,12 +27,6 @@ pub(super) fn hidden_map<S: Serializer>(
     serializer.collect_map(secrets.keys().map(|name| (name, HIDDEN)))
 }
 
-/// A text that may be missing. An empty text is `None`.
-pub(super) fn optional_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    let text = Option::<String>::deserialize(deserializer)?;
-    Ok(text.filter(|text| !text.is_empty()))
-}
-
 /// An address to listen on. An empty text is `None`.
 pub(super) mod optional_address {
     use std::net::SocketAddr;

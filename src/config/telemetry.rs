@@ -13,7 +13,7 @@ use super::{Config, parse};
 pub struct TelemetryConfig {
     /// The collector's address for OTLP over gRPC: `http://host:4317`, or `https://host:4317` with a certificate that the system
     /// trusts. Default: none; nothing is sent.
-    #[serde(deserialize_with = "parse::optional_text", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub otlp_endpoint: Option<String>,
     /// Headers of every export, such as `{ "api-key" = "…" }`: names in lower case, values in visible ASCII. The values are
     /// secret. Default none.

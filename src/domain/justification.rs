@@ -5,7 +5,8 @@ use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 use super::{Invalid, id::text};
 
 text!(
-    /// Why a change is asked for. 1 to 1024 characters, at least one of them visible, no control characters but line feed and tab.
+    /// Why a change is asked for. 1 to 1024 characters, at least one of them visible, no control characters but line feed and
+    /// tab.
     Reason,
     "a reason: 1 to 1024 characters, at least one of them visible, no control characters but line feed and tab",
     |text| (1..=1024).contains(&text.chars().count())

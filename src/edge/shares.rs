@@ -14,11 +14,11 @@ pub(super) struct Shares<K>(Arc<SharesState<K>>);
 struct SharesState<K> {
     total: usize,
     each: usize,
-    held: Mutex<Held<K>>,
+    held: Mutex<HeldPlaces<K>>,
 }
 
 #[derive(Debug)]
-struct Held<K> {
+struct HeldPlaces<K> {
     all: usize,
     by_holder: HashMap<K, usize>,
 }
@@ -37,7 +37,7 @@ impl<K: Eq + Hash + Clone> Shares<K> {
         Self(Arc::new(SharesState {
             total,
             each,
-            held: Mutex::new(Held { all, by_holder }),
+            held: Mutex::new(HeldPlaces { all, by_holder }),
         }))
     }
 

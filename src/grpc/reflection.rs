@@ -117,9 +117,14 @@ macro_rules! serve {
                     request: Request<Streaming<ServerReflectionRequest>>,
                 ) -> Result<Response<Self::ServerReflectionInfoStream>, Status> {
                     let reflection = self.clone();
-                    let answers = request
-                        .into_inner()
-                        .map(move |request| Ok(respond(&reflection, request?)));
+                    let answers = request.into_inner().map(move |request| match request {
+                        Ok(request) => Ok(respond(&reflection, request)),
+                        // An unreadable message is an error of the caller.
+                        Err(status) if status.code() == Code::Internal => {
+                            Err(Status::invalid_argument(status.message()))
+                        }
+                        Err(status) => Err(status),
+                    });
                     Ok(Response::new(Box::pin(answers)))
                 }
             }

@@ -42,8 +42,8 @@ pub(super) struct Clients<'a> {
 /// The clients of one account.
 pub(super) struct AccountClients {
     pub(super) per_region: HashMap<Region, AccountClient>,
-    /// The check of the account's credentials, if the settings ask for it.
-    pub(super) identity: Option<IdentityCheck>,
+    /// The checks of the account's credentials in each Region, if the settings ask for them.
+    pub(super) identities: Vec<IdentityCheck>,
 }
 
 impl<'a> Clients<'a> {
@@ -66,11 +66,15 @@ impl<'a> Clients<'a> {
     pub(super) fn account_clients(&mut self, account: &'a AccountConfig) -> Option<AccountClients> {
         let region = account.regions.first()?;
         let credentials = self.credentials(account, region);
-        let identity = self.settings.aws.verify_identity.then(|| IdentityCheck {
+        let is_checked = self.settings.aws.verify_identity;
+        let checked = account.regions.iter().filter(|_| is_checked);
+        let identities = checked.map(|region| IdentityCheck {
             expected: account.id,
+            region: region.clone(),
             credentials: credentials.clone(),
             client: self.identities(region),
         });
+        let identities = identities.collect();
         let per_region = account.regions.iter().map(|region| {
             let client = self.workspaces(account, region);
             let client = AccountClient::new(account.id, region.clone(), client, credentials.clone());
@@ -78,7 +82,7 @@ impl<'a> Clients<'a> {
         });
         Some(AccountClients {
             per_region: per_region.collect(),
-            identity,
+            identities,
         })
     }
 

@@ -52,7 +52,7 @@ impl WorkSpaces {
                 .account_clients(account)
                 .ok_or(AwsConnectError::NoRegion(account.id))?;
             per_account.insert(account.id, account_clients.per_region);
-            identities.extend(account_clients.identity);
+            identities.extend(account_clients.identities);
         }
         identity::verify(identities).await.map_err(AwsConnectError::Identity)?;
         Ok(Self {

@@ -1,4 +1,5 @@
-//! Verifies with STS that the credentials belong to each account. A wrong role would share another account's images.
+//! Verifies with STS, in each Region, that the credentials belong to each account. A Region that the account has not enabled
+//! refuses them. A wrong role would share another account's images.
 
 use std::{fmt, sync::Arc};
 
@@ -10,7 +11,7 @@ use super::{
     interceptor::CallInterceptor,
     text,
 };
-use crate::domain::{AccountId, AwsError};
+use crate::domain::{AccountId, AwsError, Region};
 
 /// Maximum concurrent calls: STS throttles.
 const MAX_CONCURRENT_CHECKS: usize = 16;
@@ -20,6 +21,8 @@ const MAX_CONCURRENT_CHECKS: usize = 16;
 pub struct IdentityProblem {
     /// The configured account.
     pub account: AccountId,
+    /// The configured Region in which STS was called.
+    pub region: Region,
     /// What is wrong.
     pub kind: IdentityProblemKind,
 }
@@ -35,7 +38,7 @@ pub enum IdentityProblemKind {
 
 impl fmt::Display for IdentityProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let account = self.account;
+        let (account, region) = (self.account, &self.region);
         match &self.kind {
             IdentityProblemKind::OtherAccount(actual) => {
                 write!(
@@ -45,16 +48,20 @@ impl fmt::Display for IdentityProblem {
             }
             IdentityProblemKind::Unverified(error) => {
                 let code = error.code.as_deref().unwrap_or("no code");
-                write!(f, "account {account}: sts:GetCallerIdentity failed ({code})")?;
+                write!(
+                    f,
+                    "account {account}: sts:GetCallerIdentity failed in {region} ({code})"
+                )?;
                 error.message.iter().try_for_each(|message| write!(f, ": {message}"))
             }
         }
     }
 }
 
-/// The check of one account's credentials.
+/// The check of one account's credentials in a Region.
 pub(super) struct IdentityCheck {
     pub(super) expected: AccountId,
+    pub(super) region: Region,
     pub(super) credentials: Option<AccountCredentials>,
     pub(super) client: aws_sdk_sts::Client,
 }
@@ -73,11 +80,12 @@ impl IdentityCheck {
             Ok(output) if output.account() == Some(account.as_str()) => return None,
             Ok(output) => IdentityProblemKind::OtherAccount(text::code(output.account().unwrap_or("(not said)"))),
             Err(error) => {
-                tracing::warn!(%account, error = text::chain(&error), "sts:GetCallerIdentity failed");
+                tracing::warn!(%account, region = %self.region, error = text::chain(&error), "sts:GetCallerIdentity failed");
                 IdentityProblemKind::Unverified(classify::aws_error(FailedCall::new(&error), interceptor.sent()))
             }
         };
-        Some(IdentityProblem { account, kind })
+        let region = self.region;
+        Some(IdentityProblem { account, region, kind })
     }
 }
 
@@ -93,6 +101,6 @@ pub(super) async fn verify(identities: Vec<IdentityCheck>) -> Result<(), Vec<Ide
         });
     }
     let mut problems: Vec<_> = asked.join_all().await.into_iter().flatten().collect();
-    problems.sort_by_key(|problem| problem.account);
+    problems.sort_by(|one, other| (one.account, &one.region).cmp(&(other.account, &other.region)));
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }

@@ -6,7 +6,8 @@ use fastrand::Rng;
 use sharewarden::{
     clock::Clock,
     domain::{
-        Access, Action, ChangeFailure, DenialsBody, EntryKind, FailureReason, Intent, PermissionKey, Timestamp,
+        Access, Action, ChangeFailure, ConfirmationBody, DenialsBody, EntryKind, FailureReason, Intent, PermissionKey,
+        Timestamp,
         transition::{Command, WorkOutcome},
     },
     store::summaries::{self, Counting},
@@ -47,8 +48,8 @@ async fn summaries_equal_a_recount_after_random_batches_of_several_accounts() {
         .unwrap();
     assert_eq!(
         kinds,
-        2 * EntryKind::ALL.len() as i64 - 1,
-        "every kind has occurred with both actions, and counted denials without one"
+        2 * EntryKind::ALL.len() as i64 - 2,
+        "every kind has occurred with both actions, and counted denials and confirmations without one"
     );
     assert_summaries_are_exact(&store.pool, &store.database).await;
     store.close().await;
@@ -132,7 +133,17 @@ fn any_request(random: &mut Rng) -> Command {
     match random.u8(..10) {
         0 => Command::RecordDenials(intent.key.account, Arc::new(denials(&intent))),
         1 | 2 => deny(intent),
+        3 => Command::Confirm(intent.key.account, confirmation(&intent)),
         _ => Command::Open(intent),
+    }
+}
+
+fn confirmation(intent: &Intent) -> ConfirmationBody {
+    ConfirmationBody {
+        operator: intent.principal.clone(),
+        justification: intent.justification.clone(),
+        root: [7; 32],
+        tree_size: 1,
     }
 }
 

@@ -216,7 +216,9 @@ async fn counts_are_kept_while_postgres_is_away() {
     stack.stop_server().await;
     let proxy = Proxy::start(stack.database.url()).await;
     let url = proxy.url(stack.database.url());
-    let settings = format!("{ONE}database.acquire_timeout = \"200ms\"\ncommitter.commit_timeout = \"1s\"\n");
+    let settings = format!(
+        "{ONE}database.statement_timeout = \"1s\"\ndatabase.acquire_timeout = \"200ms\"\ncommitter.commit_timeout = \"1s\"\n"
+    );
     let server = RunningServer::start(&config(&url, &stack.simulator.url(), &settings), Clock::system()).await;
     let mut client = server.client().await;
     refused(&mut client, "greedy", forbidden()).await;

@@ -160,7 +160,7 @@ async fn it_is_not_ready_while_the_schema_is_older_or_newer_than_the_program() {
 #[tokio::test]
 async fn it_is_not_ready_while_postgres_cannot_write_because_its_disk_is_full() {
     let (database, simulator) = tokio::join!(database(), simulator());
-    let quick = format!("{QUICK}committer.commit_timeout = \"100ms\"\n");
+    let quick = format!("{QUICK}database.statement_timeout = \"500ms\"\ncommitter.commit_timeout = \"500ms\"\n");
     let served = Served::start(&config_text(database.url(), &simulator.url(), &quick)).await;
     becomes(&served, "READY").await;
     let mut admin = PgConnection::connect(database.url()).await.unwrap();

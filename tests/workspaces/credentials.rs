@@ -286,6 +286,24 @@ async fn credentials_of_another_account_stop_the_start_and_every_wrong_account_i
     );
 }
 
+/// A Region that an account has not enabled refuses its credentials.
+#[tokio::test]
+async fn credentials_are_verified_in_each_region_of_an_account() {
+    let sts = Upstream::start(
+        |request| match request.header("authorization").contains("/af-south-1/") {
+            true => sts_error(403, "InvalidClientTokenId", "The security token is invalid"),
+            false => identity(ACCOUNT),
+        },
+    )
+    .await;
+    let mut settings = settings(&sts.url);
+    settings.aws.verify_identity = true;
+    settings.accounts[0].regions.push(region("af-south-1"));
+    let error = WorkSpaces::connect(&settings).await.unwrap_err().to_string();
+    let refused = "account 111122223333: sts:GetCallerIdentity failed in af-south-1 (InvalidClientTokenId)";
+    assert!(error.starts_with(refused), "{error}");
+}
+
 #[tokio::test]
 async fn credentials_that_cannot_be_verified_stop_the_start_with_the_message_of_sts() {
     let sts = Upstream::start(|_| sts_error(403, "InvalidClientTokenId", "The security token is invalid")).await;
@@ -294,7 +312,7 @@ async fn credentials_that_cannot_be_verified_stop_the_start_with_the_message_of_
     let error = WorkSpaces::connect(&settings).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "account 111122223333: sts:GetCallerIdentity failed (InvalidClientTokenId): The security token is invalid"
+        "account 111122223333: sts:GetCallerIdentity failed in eu-central-1 (InvalidClientTokenId): The security token is invalid"
     );
     let AwsConnectError::Identity(problems) = error else {
         panic!("{error}")

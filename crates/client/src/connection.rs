@@ -1,4 +1,5 @@
-//! Calls to the service. Each carries the credentials and a deadline, and is retried where a retry is safe.
+//! Calls to the service. Each carries the credentials and a deadline, and is retried where a retry is safe. `Client` is also the
+//! test kit's short name of the generated client, which tests call without retries.
 
 use std::{error::Error as StdError, time::Duration};
 

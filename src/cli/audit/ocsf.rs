@@ -25,9 +25,9 @@ const AWS_ACCOUNT: u32 = 10;
 /// One event, on one line.
 pub(super) fn event(origin: &str, line: &CanonicalEntry, canonical: &str, hash: &Hash) -> String {
     match line.known_kind() {
-        Some(kind) if line.body.optional("action").is_some() => api_activity(origin, line, kind, hash),
         // Not about a call.
-        Some(kind) => base_event(origin, line, canonical, hash, kind.description()),
+        Some(kind @ EntryKind::CheckpointConfirmed) => base_event(origin, line, canonical, hash, kind.description()),
+        Some(kind) => api_activity(origin, line, kind, hash),
         None => {
             let unknown = format!("{} (schema {}) is not known to this version", line.kind, line.schema);
             base_event(origin, line, canonical, hash, &unknown)

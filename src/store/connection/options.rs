@@ -82,7 +82,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_host_that_does_not_resolve_is_named_with_the_answer_of_dns() {
-        use crate::{clock::Clock, store::Database};
+        use crate::{clock::Clock, store::connection::Database};
         // An empty label is refused without a look into the network.
         let database = Database::new(&settings("postgres://u:hunter2@no..host/db"), &Clock::system()).unwrap();
         let error = database.check().await.unwrap_err().to_string();

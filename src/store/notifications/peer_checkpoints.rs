@@ -1,8 +1,7 @@
 //! Replicas tell each other which checkpoints they know, and a replica that starts asks the others to repeat theirs.
 //!
-//! A checkpoint that was deleted from the database stays known to the replicas that run. This module moves texts: it
-//! knows neither
-//! keys nor ledgers, and every database user can send such notifications. The receiver verifies the signatures.
+//! A checkpoint that was deleted from the database stays known to the replicas that run. This module moves texts: it knows
+//! neither keys nor ledgers, and every database user can send such notifications. The receiver verifies the signatures.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

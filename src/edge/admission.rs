@@ -1,5 +1,5 @@
-//! Admission. It runs before the message of a call is read. It finds the principal, refuses one without any role, and takes a slot
-//! of the principal's quota. Then it asks the policy in which accounts the principal may call this method, and takes a place
+//! Admission. It runs before the message of a call is read. It finds the principal, refuses one without any role, and takes a
+//! slot of the principal's quota. Then it asks the policy in which accounts the principal may call this method, and takes a place
 //! among all calls. A caller that is not admitted takes no place. Rules that depend on the message are checked later.
 
 use std::{

@@ -1,5 +1,5 @@
-//! A whole service for one test: its own database, simulator and server. `Client` is the generated client here, because tests call
-//! without retries.
+//! A whole service for one test: its own database, simulator and server. `Client` is the generated client here, because tests
+//! call without retries.
 
 use std::{net::SocketAddr, time::Duration};
 

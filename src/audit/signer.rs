@@ -34,8 +34,12 @@ const MAX_LOOK_BACK: usize = 64;
 /// Checkpoints read by one query at the start.
 const LEARNT_AT_ONCE: u32 = 1000;
 
-/// Intervals after the start in which only new ledgers are signed. Other replicas answer within half an interval.
+/// Intervals in which a replica that starts signs new ledgers only, from the time that its question to the others came back to
+/// it. They answer within half an interval.
 const LISTENED: u8 = 2;
+
+/// A replica whose question does not come back listens for this number of intervals.
+const MAX_LISTENED: u8 = 10;
 
 /// Signs checkpoints.
 #[derive(Debug)]
@@ -46,8 +50,9 @@ pub struct Signer {
     interval: Duration,
     /// True when all checkpoints in the store were read.
     has_learnt: bool,
-    /// The intervals of [`LISTENED`] that are left.
-    to_listen: u8,
+    /// The intervals since the start, and how many there were when a question arrived.
+    intervals: u8,
+    asked_at: Option<u8>,
     /// When the known checkpoints were last repeated for other replicas, and whether one asked since.
     repeated_at: Option<MonotonicInstant>,
     is_asked: bool,
@@ -102,7 +107,7 @@ impl Worker for Signer {
         }
         let next = self.hear().await;
         let is_interval = trigger == Trigger::Interval;
-        if is_interval && self.to_listen == 0 {
+        if is_interval && !self.is_listening() {
             self.sign_grown(|_| true).await?;
         } else if self.beginnings.any() {
             // A new ledger is signed at once. If this process ends before, an operator has to confirm it.
@@ -110,7 +115,7 @@ impl Worker for Signer {
             self.sign_grown(|grown| !beginnings.of(grown.account).is_empty())
                 .await?;
         }
-        self.to_listen = self.to_listen.saturating_sub(is_interval.into());
+        self.intervals = self.intervals.saturating_add(is_interval.into());
         Ok(next)
     }
 
@@ -131,7 +136,8 @@ impl Signer {
             peers: notifications.peer_checkpoints.clone(),
             interval,
             has_learnt: false,
-            to_listen: LISTENED,
+            intervals: 0,
+            asked_at: None,
             repeated_at: None,
             is_asked: false,
             refused: HashMap::new(),
@@ -155,6 +161,12 @@ impl Signer {
             account,
             log_index: size - 1,
         })
+    }
+
+    /// True while other replicas may still repeat what they know.
+    fn is_listening(&self) -> bool {
+        let until = self.asked_at.map_or(MAX_LISTENED, |at| at.saturating_add(LISTENED));
+        self.intervals < until.min(MAX_LISTENED)
     }
 
     /// Reads and remembers the latest checkpoint of each ledger.
@@ -184,7 +196,10 @@ impl Signer {
             }
             tokio::task::yield_now().await;
         }
-        self.is_asked |= is_asked;
+        if is_asked {
+            self.is_asked = true;
+            self.asked_at.get_or_insert(self.intervals);
+        }
         if !self.is_asked {
             return NextRound::Interval;
         }

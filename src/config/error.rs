@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn a_file_that_is_not_utf_8_is_refused_with_its_line() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), b"# one\n[checkpoint]\norigin = \"caf\xe9\"\n").unwrap();
+        std::fs::write(file.path(), b"# one\n[checkpoint]\norigin = \"\xe9t\xe9\"\n").unwrap();
         let error = Config::load(Some(file.path()), &[]).unwrap_err().to_string();
         let line = format!("line 3 of {} is not UTF-8", file.path().display());
         assert!(error.ends_with(&line), "{error}");

@@ -201,7 +201,7 @@ fn meaning_of(code: &str) -> Option<&'static str> {
         "53300" => "too many connections: see max_connections",
         "58030" => "the server's disk fails",
         "08P01" | "26000" | "42P05" => {
-            "a pooler such as PgBouncer is in front: it must be in session mode (pool_mode = session)"
+            "a pooler such as PgBouncer refuses the session: its log says why; it needs pool_mode = session"
         }
         _ => return None,
     })

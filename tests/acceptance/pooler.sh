@@ -16,17 +16,14 @@ unix_socket_dir =
 auth_type = any
 pool_mode = $1
 INI
-  # It refuses to run as root.
-  if [ "$(id -u)" = 0 ]; then
-    chmod -R a+rX "$work" "$work/pooler"
-    start "pooler-$1" setpriv --reuid nobody --regid nogroup --clear-groups env LD_LIBRARY_PATH="${PGBOUNCER_LIBRARIES:-}" pgbouncer "$work/pooler/$1.ini"
-  else
-    start "pooler-$1" env LD_LIBRARY_PATH="${PGBOUNCER_LIBRARIES:-}" pgbouncer "$work/pooler/$1.ini"
-  fi
+  # It refuses to run as root, and changes to this user itself.
+  [ "$(id -u)" != 0 ] || echo 'user = nobody' >>"$work/pooler/$1.ini"
+  start "pooler-$1" env LD_LIBRARY_PATH="${POOLER_LIBRARIES:-}" pgbouncer "$work/pooler/$1.ini"
   wait_for "pooler-$1" "listening on 127.0.0.1:$pooler_port"
 }
 through=postgres://sharewarden@127.0.0.1:$pooler_port/acceptance_pooler?sslmode=disable
 
+psql -q "$(of_dev postgres)" -c 'CREATE DATABASE acceptance_pooler' || die "CREATE DATABASE failed"
 pooler session
 SHAREWARDEN__DATABASE__URL=$through "$program" migrate --config "$compose/sharewarden.toml" >"$work/pooled" 2>&1 ||
   die "migrate failed through PgBouncer in session mode: $(cat "$work/pooled")"

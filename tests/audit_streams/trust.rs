@@ -1,6 +1,7 @@
 //! What a replica signs after a superuser has rewritten a ledger and deleted its checkpoints.
 
 use sharewarden::{audit::ConfirmError, clock::Clock, server};
+use sharewarden_client::proto::v1::GetCheckpointRequest;
 use sharewarden_testkit::{
     log::Log,
     stack::{RunningServer, *},
@@ -25,6 +26,19 @@ async fn grant_at(replica: &RunningServer, number: usize) {
         .grant_share_permission(as_tester(nth_grant(number)))
         .await
         .unwrap();
+}
+
+/// The size of the latest checkpoint of the ledger, as a replica reads it.
+async fn checkpoint_at(replica: &RunningServer) -> u64 {
+    let mut auditor = AuditClient::connect(format!("http://{}", replica.address))
+        .await
+        .unwrap();
+    let request = GetCheckpointRequest {
+        account_id: ACCOUNT.into(),
+        tree_size: 0,
+    };
+    let answer = auditor.get_checkpoint(as_tester(request)).await.unwrap().into_inner();
+    answer.checkpoint.unwrap().tree_size
 }
 
 /// A second replica. It has read all checkpoints, because it signs another ledger, which it began.
@@ -133,29 +147,32 @@ async fn replicas_tell_each_other_their_checkpoints_when_they_sign_and_when_one_
     let mut log = Log::of_this_thread(LevelFilter::DEBUG);
     let mut stack = Stack::start().await;
     let second = replica_that_signs(&stack).await;
-    stack.grant_many(0, 1).await;
-    stack.checkpoint_of(ACCOUNT, 2).await;
-    stack.grant_many(1, 2).await;
-    stack.checkpoint_of(ACCOUNT, 6).await;
-    log.wait_for("a checkpoint of another replica is remembered account_id=111122223333 size=6")
-        .await;
+    // A replica may read a checkpoint before it is told of it, so several are made.
+    let told = "a checkpoint of another replica is remembered account_id=111122223333";
+    let mut grants = 0;
+    while grants < 3 || !log.text().contains(told) {
+        stack.grant_many(grants, 1).await;
+        grants += 1;
+        stack.checkpoint_of(ACCOUNT, 2 * grants as u64).await;
+    }
+    let size = 2 * grants;
+    assert_eq!(checkpoint_at(&second).await, size as u64, "it has read the last one");
     stack.stop_server().await;
     // The oldest checkpoint stays, and the ledger leads on from it.
     rewrite(&stack, 2).await;
     stack
         .tamper("DELETE FROM ledger_checkpoint WHERE account_id = '111122223333' AND size > 2")
         .await;
-    grant_at(&second, 3).await;
-    log.wait_for("size=8 signed_size=6").await;
+    grant_at(&second, grants).await;
+    log.wait_for(&format!("size={} signed_size={size}", size + 2)).await;
 
     drop(log);
     let mut log = Log::of_this_thread(LevelFilter::DEBUG);
     stack.start_server("", Clock::system()).await;
-    log.wait_for("a checkpoint of another replica is remembered account_id=111122223333 size=6")
-        .await;
+    log.wait_for(&format!("{told} size={size}")).await;
     second.stop().await;
-    stack.grant_many(4, 1).await;
-    log.wait_for("size=10 signed_size=6").await;
+    stack.grant_many(grants + 1, 1).await;
+    log.wait_for(&format!("size={} signed_size={size}", size + 4)).await;
     assert_eq!(signed_sizes(&stack).await.last(), Some(&2));
     stack.end().await;
 }

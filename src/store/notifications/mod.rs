@@ -107,6 +107,8 @@ impl Notifications {
     pub async fn send(self, database: Database, stop: CancellationToken) {
         let (mut outcomes, mut growth) = (self.outcomes.unsent(), self.ledger_growth.unsent());
         let (mut released, mut checkpoints) = (self.released_work.unsent(), self.peer_checkpoints.unsent());
+        // The listener may have left its question before this task began.
+        checkpoints.mark_changed();
         loop {
             // The senders live as long as `self`, so these never fail.
             tokio::select! {

@@ -21,7 +21,7 @@ use crate::{
 
 use super::{
     AuthenticationFailure, Authenticator, Identity, RefusedCallers,
-    answers::{Answers, Room},
+    answers::{Answers, CallMemory},
     limits::{Limit, LimitReached, Limits, Permit, PermitBody},
     listener::Peer,
     quota::{Exhausted, Quotas, Slot},
@@ -39,7 +39,7 @@ pub(crate) struct Admitted {
     /// Counts and logs the call if the message shows that it is not allowed.
     pub(crate) refused: RefusedCallers,
     /// The memory for the answer.
-    pub(crate) room: Arc<Room>,
+    pub(crate) memory: Arc<CallMemory>,
 }
 
 /// Why a call is not admitted.
@@ -88,7 +88,7 @@ impl AdmissionRules {
         }
     }
 
-    async fn admit<Q>(&self, request: &mut Request<Q>) -> Result<(CallPlaces, Arc<Room>), NotAdmitted> {
+    async fn admit<Q>(&self, request: &mut Request<Q>) -> Result<(CallPlaces, Arc<CallMemory>), NotAdmitted> {
         // Every request comes through a listener, which names the peer.
         let peer = request.extensions().get::<Peer>().cloned();
         let peer = peer.ok_or(NotAdmitted::Unauthenticated)?;
@@ -127,7 +127,7 @@ impl AdmissionRules {
             .limits
             .acquire(limit, &peer)
             .map_err(|LimitReached| NotAdmitted::Overloaded)?;
-        let room = slot.room(&self.answers);
+        let memory = slot.memory(&self.answers);
         request.extensions_mut().insert(principal.clone());
         request.extensions_mut().insert(Admitted {
             principal,
@@ -135,9 +135,9 @@ impl AdmissionRules {
             scope,
             until: identity.until,
             refused: self.refused.clone(),
-            room: room.clone(),
+            memory: memory.clone(),
         });
-        Ok(((slot, permit), room))
+        Ok(((slot, permit), memory))
     }
 }
 
@@ -192,10 +192,10 @@ where
         Box::pin(async move {
             match rules.admit(&mut request).await {
                 // The body holds the places until the answer is sent.
-                Ok((places, room)) => {
+                Ok((places, memory)) => {
                     let mut response = inner.call(request).await?;
                     // The listener counts the answer in it.
-                    response.extensions_mut().insert(room);
+                    response.extensions_mut().insert(memory);
                     Ok(response.map(|body| PermitBody::new(body, Some(places))))
                 }
                 Err(why) => Ok((rules.answer)(why).map(|()| PermitBody::default())),

@@ -16,9 +16,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::clock::Clock;
 
 use super::{
+    holder_limit::{HolderLimit, HolderPermit},
     listener::Peer,
     refusal_log::RefusalLog,
-    shares::{HeldShare, Shares},
 };
 
 /// Maximum concurrent health checks of one connection.
@@ -53,7 +53,7 @@ pub(crate) enum Limit {
 pub(crate) struct Limits {
     calls: Arc<Semaphore>,
     streams: Arc<Semaphore>,
-    reflections: Shares<IpAddr>,
+    reflections: HolderLimit<IpAddr>,
     clock: Clock,
     refusals: Arc<Mutex<RefusalLog>>,
 }
@@ -85,7 +85,7 @@ impl Limits {
         Self {
             calls: semaphore(calls),
             streams: semaphore(streams),
-            reflections: Shares::new(MAX_REFLECTIONS, MAX_REFLECTIONS_PER_NETWORK),
+            reflections: HolderLimit::new(MAX_REFLECTIONS, MAX_REFLECTIONS_PER_NETWORK),
             clock: clock.clone(),
             refusals: Arc::default(),
         }
@@ -131,7 +131,7 @@ impl Limits {
 #[derive(Debug)]
 pub(crate) struct Permit {
     _place: OwnedSemaphorePermit,
-    _share: Option<HeldShare<IpAddr>>,
+    _share: Option<HolderPermit<IpAddr>>,
 }
 
 /// A body that holds a permit until it is sent, so that a client that does not read keeps its permit.

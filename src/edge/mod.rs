@@ -11,6 +11,7 @@
 pub(crate) mod admission;
 pub(crate) mod answers;
 mod authentication;
+mod holder_limit;
 mod identity;
 pub(crate) mod limits;
 pub(crate) mod listener;
@@ -18,7 +19,6 @@ pub(crate) mod observation;
 pub(crate) mod quota;
 mod refusal_log;
 mod refused;
-mod shares;
 pub(crate) mod trace_context;
 
 pub(crate) use authentication::only_header;

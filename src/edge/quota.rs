@@ -24,7 +24,7 @@ use crate::{
     domain::Principal,
 };
 
-use super::answers::{self, Answers, Room};
+use super::answers::{self, Answers, CallMemory};
 
 /// Maximum principals with a bucket of their own. A full bucket is removed, so these are the principals of the last second.
 const MAX_PRINCIPALS: usize = 10_000;
@@ -68,7 +68,7 @@ pub(super) struct Usage {
     principal: Principal,
     calls: AtomicUsize,
     streams: AtomicUsize,
-    room: Arc<Semaphore>,
+    memory: Arc<Semaphore>,
 }
 
 /// One concurrent call of a principal. Dropping it ends the call.
@@ -121,7 +121,7 @@ impl Quotas {
             principal: principal.clone(),
             calls: AtomicUsize::new(0),
             streams: AtomicUsize::new(0),
-            room: answers::semaphore(self.0.settings.unsent_bytes),
+            memory: answers::semaphore(self.0.settings.unsent_bytes),
         });
         usages.insert(principal.clone(), Arc::downgrade(&usage));
         usage
@@ -168,8 +168,8 @@ impl Usage {
     }
 
     /// The share of the memory for answers.
-    pub(super) fn room(&self) -> Arc<Semaphore> {
-        self.room.clone()
+    pub(super) fn memory(&self) -> Arc<Semaphore> {
+        self.memory.clone()
     }
 }
 
@@ -195,8 +195,8 @@ impl Drop for Usage {
 
 impl Slot {
     /// The memory for the answer to this call.
-    pub(super) fn room(&self, answers: &Answers) -> Arc<Room> {
-        Room::new(answers, Some(self.usage.clone()))
+    pub(super) fn memory(&self, answers: &Answers) -> Arc<CallMemory> {
+        CallMemory::new(answers, Some(self.usage.clone()))
     }
 }
 

@@ -8,7 +8,7 @@ use tonic::{Request, Status};
 use crate::{
     clock::Clock,
     domain::{Principal, Timestamp, TraceId},
-    edge::{admission::Admitted, answers::Room},
+    edge::{admission::Admitted, answers::CallMemory},
 };
 
 use super::{access::NamesAccounts, call::Arrival, deadline, refusal::Refusal, status};
@@ -29,7 +29,7 @@ pub(super) struct Caller {
     /// When the credentials expire. A stream ends then.
     pub(super) until: Option<Timestamp>,
     /// The memory for the answer.
-    pub(super) room: Arc<Room>,
+    pub(super) memory: Arc<CallMemory>,
 }
 
 impl Caller {
@@ -46,7 +46,7 @@ impl Caller {
             scope,
             until,
             refused,
-            room,
+            memory,
         } = admitted.ok_or_else(|| status::unauthenticated().into_status())?;
         if !request.get_ref().accounts().is_within(scope) {
             let rule = operation.refusal_of_scope(principal, scope);
@@ -60,7 +60,7 @@ impl Caller {
             trace_id: request.extensions().get().cloned(),
             timeout: deadline::work_timeout(request.metadata(), elapsed, max_timeout),
             until: *until,
-            room: room.clone(),
+            memory: memory.clone(),
         })
     }
 
@@ -74,7 +74,7 @@ impl Caller {
     /// Reserves memory for an answer of at most this size, before it is read.
     pub(super) async fn reserve(&self, bytes: usize) -> Result<(), Status> {
         let timeout = self.timeout.min(ROOM_TIMEOUT);
-        tokio::time::timeout(timeout, self.room.reserve(bytes))
+        tokio::time::timeout(timeout, self.memory.reserve(bytes))
             .await
             .map_err(|_| status::no_room().into_status())
     }

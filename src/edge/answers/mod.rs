@@ -1,9 +1,9 @@
 //! The memory of answers that are made or not yet sent: a budget in bytes for the whole server, and a share of it for each
 //! principal.
 //!
-//! Each call has a [`Room`]. A handler reserves bytes in it before it reads a page, so that the rows are counted too. When the
-//! answer is encoded, the reservation shrinks to its size. It ends when the client has taken the last byte, or the stream is
-//! gone. Small answers are counted without a reservation: the maximum number of calls bounds them.
+//! Each call has a [`CallMemory`]. A handler reserves bytes in it before it reads a page, so that the rows are counted too.
+//! When the answer is encoded, the reservation shrinks to its size. It ends when the client has taken the last byte, or the stream
+//! is gone. Small answers are counted without a reservation: the maximum number of calls bounds them.
 
 use std::{
     sync::{
@@ -34,7 +34,7 @@ pub(super) fn semaphore(bytes: usize) -> Arc<Semaphore> {
 /// The budget of a server. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Answers {
-    room: Arc<Semaphore>,
+    memory: Arc<Semaphore>,
     /// All reserved and unsent bytes, small answers included.
     held: Arc<AtomicUsize>,
     instruments: Instruments,
@@ -47,7 +47,7 @@ impl Answers {
         let observed = Arc::downgrade(&held);
         instruments.observe_unsent_answers(move || Some(observed.upgrade()?.load(Ordering::Relaxed) as u64));
         Self {
-            room: semaphore(max_bytes),
+            memory: semaphore(max_bytes),
             held,
             instruments: instruments.clone(),
         }
@@ -61,7 +61,7 @@ impl Answers {
 
 /// The memory that one call holds for its answer, and whether its client takes it.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct CallMemory {
     answers: Answers,
     /// None: a call without a principal. It cannot reserve.
     usage: Option<Arc<Usage>>,
@@ -118,7 +118,7 @@ impl Held {
     }
 }
 
-impl Room {
+impl CallMemory {
     pub(super) fn new(answers: &Answers, usage: Option<Arc<Usage>>) -> Arc<Self> {
         Arc::new(Self {
             answers: answers.clone(),
@@ -137,8 +137,8 @@ impl Room {
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
         // In this order, a principal over its share holds nothing that others wait for.
         let (Ok(share), Ok(all)) = (
-            usage.room().acquire_many_owned(units).await,
-            self.answers.room.clone().acquire_many_owned(units).await,
+            usage.memory().acquire_many_owned(units).await,
+            self.answers.memory.clone().acquire_many_owned(units).await,
         ) else {
             return; // The semaphores are never closed.
         };
@@ -220,7 +220,7 @@ impl Room {
     }
 }
 
-impl Drop for Room {
+impl Drop for CallMemory {
     fn drop(&mut self) {
         self.change(|held| *held = Held::default());
     }

@@ -22,27 +22,27 @@ use hyper::{
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::edge::answers::{Answers, MAX_AHEAD, Room};
+use crate::edge::answers::{Answers, CallMemory, MAX_AHEAD};
 
 tokio::task_local! {
-    /// The room of the answer that the current task sends. Absent over HTTP/1.1, where the connection is one task.
-    static SENDING: RefCell<Option<Arc<Room>>>;
+    /// The memory of the answer that the current task sends. Absent over HTTP/1.1, where the connection is one task.
+    static SENDING: RefCell<Option<Arc<CallMemory>>>;
 }
 
-/// Counts the answer in its room. An answer without one gets a room without a principal.
+/// Counts the answer in its memory. An answer without one gets a memory without a principal.
 pub(super) fn counted<B>(mut answer: Response<B>, answers: &Answers) -> Response<CountedBody<B>> {
-    let room = answer.extensions_mut().remove();
-    let room: Arc<Room> = room.unwrap_or_else(|| Room::new(answers, None));
+    let memory = answer.extensions_mut().remove();
+    let memory: Arc<CallMemory> = memory.unwrap_or_else(|| CallMemory::new(answers, None));
     // An error: this is HTTP/1.1.
-    let _ = SENDING.try_with(|sending| sending.replace(Some(room.clone())));
-    answer.map(|inner| CountedBody { inner, room })
+    let _ = SENDING.try_with(|sending| sending.replace(Some(memory.clone())));
+    answer.map(|inner| CountedBody { inner, memory })
 }
 
 /// A body with counted bytes. While the client has much to take, it makes no further frames, not even trailers. So a stream can
 /// be reset: after its trailers it could not, and h2 would keep the rest until the connection ends.
 pub(super) struct CountedBody<B> {
     inner: B,
-    room: Arc<Room>,
+    memory: Arc<CallMemory>,
 }
 
 impl<B: Body + Unpin> Body for CountedBody<B> {
@@ -53,13 +53,13 @@ impl<B: Body + Unpin> Body for CountedBody<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, B::Error>>> {
-        let (unsent, _) = self.room.unsent(context);
+        let (unsent, _) = self.memory.unsent(context);
         if unsent > MAX_AHEAD {
             return Poll::Pending;
         }
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
-        let room = &self.room;
-        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(|bytes| CountedBytes::new(bytes, room)))))
+        let memory = &self.memory;
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(|bytes| CountedBytes::new(bytes, memory)))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -75,17 +75,17 @@ impl<B: Body + Unpin> Body for CountedBody<B> {
 pub(super) struct CountedBytes<D> {
     bytes: D,
     length: usize,
-    room: Arc<Room>,
+    memory: Arc<CallMemory>,
 }
 
 impl<D: Buf> CountedBytes<D> {
-    fn new(bytes: D, room: &Arc<Room>) -> Self {
+    fn new(bytes: D, memory: &Arc<CallMemory>) -> Self {
         let length = bytes.remaining();
-        room.encoded(length);
+        memory.encoded(length);
         Self {
             bytes,
             length,
-            room: room.clone(),
+            memory: memory.clone(),
         }
     }
 }
@@ -106,14 +106,14 @@ impl<D: Buf> Buf for CountedBytes<D> {
     fn advance(&mut self, count: usize) {
         self.bytes.advance(count);
         if self.bytes.has_remaining() {
-            self.room.moved();
+            self.memory.moved();
         }
     }
 }
 
 impl<D> Drop for CountedBytes<D> {
     fn drop(&mut self) {
-        self.room.taken(self.length);
+        self.memory.taken(self.length);
     }
 }
 
@@ -131,7 +131,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for StreamExecutor {
         tokio::spawn(StreamTask {
             stream: Box::pin(stream),
             is_handed_over: false,
-            room: None,
+            memory: None,
             timeout: None,
             executor: self.clone(),
         });
@@ -143,7 +143,7 @@ struct StreamTask<F> {
     stream: Pin<Box<F>>,
     /// True when h2 has the whole answer. What is left of it is small.
     is_handed_over: bool,
-    room: Option<Arc<Room>>,
+    memory: Option<Arc<CallMemory>>,
     /// The timeout for the next progress, and the progress at its start.
     timeout: Option<(Pin<Box<Sleep>>, u64)>,
     executor: StreamExecutor,
@@ -154,17 +154,17 @@ impl<F: Future<Output = ()>> StreamTask<F> {
         if self.is_handed_over {
             return;
         }
-        let (ended, room) = SENDING.sync_scope(RefCell::default(), || {
+        let (ended, memory) = SENDING.sync_scope(RefCell::default(), || {
             let ended = self.stream.as_mut().poll(context).is_ready();
             (ended, SENDING.with(RefCell::take))
         });
         self.is_handed_over = ended;
-        self.room = room.or(self.room.take());
+        self.memory = memory.or(self.memory.take());
     }
 
     /// The number of bytes that the client has not taken. Ready when it made no progress within the timeout.
     fn poll_stalled(&mut self, context: &mut Context<'_>) -> (usize, Poll<()>) {
-        let (unsent, progress) = self.room.as_ref().map_or((0, 0), |room| room.unsent(context));
+        let (unsent, progress) = self.memory.as_ref().map_or((0, 0), |memory| memory.unsent(context));
         if unsent == 0 {
             self.timeout = None;
             return (0, Poll::Pending);
@@ -192,8 +192,8 @@ impl<F: Future<Output = ()>> Future for StreamTask<F> {
         self.poll_stream(context);
         let (unsent, stalled) = self.poll_stalled(context);
         if stalled.is_ready() {
-            if let Some(room) = &self.room {
-                room.answers().count_stalled();
+            if let Some(memory) = &self.memory {
+                memory.answers().count_stalled();
             }
             if self.is_handed_over {
                 self.executor.close.cancel();

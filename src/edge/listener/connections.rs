@@ -21,9 +21,9 @@ use crate::{
     clock::Clock,
     domain::Principal,
     edge::{
+        holder_limit::{HolderLimit, HolderPermit},
         limits::ConnectionLimits,
         refusal_log::RefusalLog,
-        shares::{HeldShare, Shares},
     },
 };
 
@@ -40,7 +40,7 @@ pub(super) struct Connections(Arc<Places>);
 #[derive(Debug)]
 struct Places {
     max: usize,
-    kept: Shares<Principal>,
+    kept: HolderLimit<Principal>,
     clock: Clock,
     taken: Mutex<Taken>,
 }
@@ -63,7 +63,7 @@ pub(crate) struct Connection {
     /// For calls without a credential.
     pub(crate) limits: ConnectionLimits,
     places: Arc<Places>,
-    place: Arc<Mutex<Place>>,
+    place: Arc<Mutex<Retention>>,
     /// Spares the requests of a kept connection the lock of all places.
     is_kept: Arc<AtomicBool>,
     displaced: CancellationToken,
@@ -71,11 +71,11 @@ pub(crate) struct Connection {
 
 /// Where a connection stands.
 #[derive(Debug)]
-enum Place {
+enum Retention {
     /// It gives way. Holds its last use.
     GivesWay(u64),
     /// It is kept for a principal.
-    Kept { _share: HeldShare<Principal> },
+    Kept { _share: HolderPermit<Principal> },
 }
 
 /// Gives the place of a connection back.
@@ -88,7 +88,7 @@ impl Connections {
         let not_kept = max.div_ceil(NOT_KEPT);
         Self(Arc::new(Places {
             max,
-            kept: Shares::new(max.saturating_sub(not_kept), max.div_ceil(PRINCIPALS)),
+            kept: HolderLimit::new(max.saturating_sub(not_kept), max.div_ceil(PRINCIPALS)),
             clock: clock.clone(),
             taken: Mutex::default(),
         }))
@@ -107,7 +107,7 @@ impl Connections {
             network,
             limits: ConnectionLimits::default(),
             places: self.0.clone(),
-            place: Arc::new(Mutex::new(Place::GivesWay(last_use))),
+            place: Arc::new(Mutex::new(Retention::GivesWay(last_use))),
             is_kept: Arc::default(),
             displaced,
         })
@@ -175,7 +175,7 @@ impl Connection {
             return;
         }
         let mut place = self.place();
-        if let Place::GivesWay(last_use) = &mut *place {
+        if let Retention::GivesWay(last_use) = &mut *place {
             let mut taken = self.places.taken();
             if let Some(displaced) = taken.take_out(self.network, *last_use) {
                 *last_use = taken.give_way(self.network, displaced);
@@ -189,17 +189,17 @@ impl Connection {
             return;
         }
         let mut place = self.place();
-        let Place::GivesWay(last_use) = *place else { return };
+        let Retention::GivesWay(last_use) = *place else { return };
         let Some(share) = self.places.kept.take(principal) else {
             return;
         };
         if self.places.taken().take_out(self.network, last_use).is_some() {
-            *place = Place::Kept { _share: share };
+            *place = Retention::Kept { _share: share };
             self.is_kept.store(true, Ordering::Relaxed);
         }
     }
 
-    fn place(&self) -> MutexGuard<'_, Place> {
+    fn place(&self) -> MutexGuard<'_, Retention> {
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -210,14 +210,14 @@ impl Drop for OpenConnection {
         let mut place = connection.place();
         let mut taken = connection.places.taken();
         let had_a_place = match *place {
-            Place::GivesWay(last_use) => taken.take_out(connection.network, last_use).is_some(),
-            Place::Kept { .. } => true,
+            Retention::GivesWay(last_use) => taken.take_out(connection.network, last_use).is_some(),
+            Retention::Kept { .. } => true,
         };
         if had_a_place {
             taken.count -= 1;
         }
         // Requests may hold the connection for longer. It is displaced from now on, which also gives the share back.
-        *place = Place::GivesWay(0);
+        *place = Retention::GivesWay(0);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     audit::{Export, ExportRange, VerifiedCheckpoint, Watch, WatchEvent, WatchFrom},
     clock::Clock,
     domain::{AccountId, Timestamp},
-    edge::answers::Room,
+    edge::answers::CallMemory,
     grpc::{
         caller::{Caller, with_timeout},
         fields::FieldReader,
@@ -51,15 +51,18 @@ pub(super) async fn watch(
     request: Request<v1::WatchAuditEntriesRequest>,
 ) -> Result<Response<WatchStream>, Status> {
     let Caller {
-        timeout, until, room, ..
+        timeout, until, memory, ..
     } = api.caller(&request)?;
     let from = parse_watch(request.get_ref())?;
     let watch = with_timeout(timeout, api.audit.watch(from), status::store_unavailable).await?;
-    let events = stream::try_unfold((watch, room), async |(mut watch, room): (Watch, Arc<Room>)| {
-        watch.something_to_send().await.map_err(status_of)?;
-        let event = room.read(PAGE_BYTES, watch.next()).await.map_err(status_of)?;
-        Ok(Some((present_event(event), (watch, room))))
-    });
+    let events = stream::try_unfold(
+        (watch, memory),
+        async |(mut watch, memory): (Watch, Arc<CallMemory>)| {
+            watch.something_to_send().await.map_err(status_of)?;
+            let event = memory.read(PAGE_BYTES, watch.next()).await.map_err(status_of)?;
+            Ok(Some((present_event(event), (watch, memory))))
+        },
+    );
     Ok(Response::new(until_expiry(events, until, &api.audit.clock)))
 }
 
@@ -151,7 +154,7 @@ pub(super) async fn export(
     request: Request<v1::ExportAuditEntriesRequest>,
 ) -> Result<Response<ExportStream>, Status> {
     let Caller {
-        timeout, until, room, ..
+        timeout, until, memory, ..
     } = api.caller(&request)?;
     let range = parse_export(request.get_ref())?;
     let (checkpoint, header, export) =
@@ -159,10 +162,13 @@ pub(super) async fn export(
     let header = v1::ExportAuditEntriesResponse {
         part: Some(Part::Header(present_header(&checkpoint, &header))),
     };
-    let pages = stream::try_unfold((export, room), async |(mut export, room): (Export, Arc<Room>)| {
-        let page = room.read(PAGE_BYTES, export.next()).await.map_err(status_of)?;
-        Ok(page.map(|entries| (present_lines(entries), (export, room))))
-    });
+    let pages = stream::try_unfold(
+        (export, memory),
+        async |(mut export, memory): (Export, Arc<CallMemory>)| {
+            let page = memory.read(PAGE_BYTES, export.next()).await.map_err(status_of)?;
+            Ok(page.map(|entries| (present_lines(entries), (export, memory))))
+        },
+    );
     let parts = stream::iter([Ok(header)]).chain(pages);
     Ok(Response::new(until_expiry(parts, until, &api.audit.clock)))
 }

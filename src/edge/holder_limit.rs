@@ -8,10 +8,10 @@ use std::{
 
 /// The places. Clones share them. A holder without a place needs no memory.
 #[derive(Debug, Clone)]
-pub(super) struct Shares<K>(Arc<SharesState<K>>);
+pub(super) struct HolderLimit<K>(Arc<HolderLimitState<K>>);
 
 #[derive(Debug)]
-struct SharesState<K> {
+struct HolderLimitState<K> {
     total: usize,
     each: usize,
     held: Mutex<HeldPlaces<K>>,
@@ -25,16 +25,16 @@ struct HeldPlaces<K> {
 
 /// One place of a holder. Dropping it gives the place back.
 #[derive(Debug)]
-pub(crate) struct HeldShare<K: Eq + Hash> {
-    shares: Arc<SharesState<K>>,
+pub(crate) struct HolderPermit<K: Eq + Hash> {
+    limit: Arc<HolderLimitState<K>>,
     holder: K,
 }
 
-impl<K: Eq + Hash + Clone> Shares<K> {
+impl<K: Eq + Hash + Clone> HolderLimit<K> {
     /// `total` places, and at most `each` of them for one holder.
     pub(super) fn new(total: usize, each: usize) -> Self {
         let (all, by_holder) = (0, HashMap::new());
-        Self(Arc::new(SharesState {
+        Self(Arc::new(HolderLimitState {
             total,
             each,
             held: Mutex::new(HeldPlaces { all, by_holder }),
@@ -42,7 +42,7 @@ impl<K: Eq + Hash + Clone> Shares<K> {
     }
 
     /// Takes a place. `None`: all are taken, or the holder has its maximum.
-    pub(super) fn take(&self, holder: &K) -> Option<HeldShare<K>> {
+    pub(super) fn take(&self, holder: &K) -> Option<HolderPermit<K>> {
         let mut held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
         let of_holder = held.by_holder.get(holder).copied().unwrap_or_default();
         if held.all >= self.0.total || of_holder >= self.0.each {
@@ -50,8 +50,8 @@ impl<K: Eq + Hash + Clone> Shares<K> {
         }
         held.all += 1;
         held.by_holder.insert(holder.clone(), of_holder + 1);
-        Some(HeldShare {
-            shares: self.0.clone(),
+        Some(HolderPermit {
+            limit: self.0.clone(),
             holder: holder.clone(),
         })
     }
@@ -62,9 +62,9 @@ impl<K: Eq + Hash + Clone> Shares<K> {
     }
 }
 
-impl<K: Eq + Hash> Drop for HeldShare<K> {
+impl<K: Eq + Hash> Drop for HolderPermit<K> {
     fn drop(&mut self) {
-        let mut held = self.shares.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.limit.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.all -= 1;
         if let Some(count) = held.by_holder.get_mut(&self.holder) {
             *count -= 1;

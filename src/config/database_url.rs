@@ -176,7 +176,10 @@ fn check(url: &Url) -> Result<(), DatabaseUrlProblem> {
                 }
             }
             None if is_server_option => {}
-            None if is_name(&name) => return Err(DatabaseUrlProblem::UnknownParameter(name.into_owned())),
+            // A name without a value may be the end of a password with an unencoded &.
+            None if is_name(&name) && !value.is_empty() => {
+                return Err(DatabaseUrlProblem::UnknownParameter(name.into_owned()));
+            }
             None => return Err(DatabaseUrlProblem::UnnamedParameter),
         }
     }
@@ -276,6 +279,7 @@ mod tests {
                 P::UnknownParameter("connect_timeout".into()),
             ),
             ("postgres://u@h/db?hunter2", P::UnnamedParameter),
+            ("postgres://u@h/db?password=abc&hunter", P::UnnamedParameter),
             (
                 "postgres://u@h/db?sslmode=hunter2",
                 P::Value("sslmode", "disable, allow, prefer, require, verify-ca or verify-full"),

@@ -117,11 +117,16 @@ impl Server {
         stop.cancel();
         let ended = async {
             while forwarding.join_next().await.is_some() {}
-            if let Err(error) = denials.record().await {
-                tracing::warn!(
+            // The committer must close in any case, so a locked account may not take all of the time.
+            match tokio::time::timeout(stopping.rest() / 2, denials.record()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "stopping without a record of some counted denials"
-                );
+                ),
+                Err(_) => {
+                    tracing::warn!("stopping without a record of some counted denials: the commits take too long")
+                }
             }
             committer.close().await;
             end.cancel();

@@ -57,6 +57,7 @@ pub async fn wait_for_store(config: &Config, clock: &Clock, metrics: &Metrics) -
         clock.sleep(CHECK_EVERY).await;
     }
     end.cancel();
+    database.close().await;
     while admin_port.join_next().await.is_some() {}
     Ok(())
 }

@@ -71,7 +71,7 @@ impl Denials {
     /// Records the counts: one entry for each principal and account.
     ///
     /// # Errors
-    /// [`CommitError`] if some counts were not recorded. They are kept for the next call, except rejected ones.
+    /// [`CommitError`] if some counts were not recorded. They are kept for the next call, except those that a ledger refuses.
     pub async fn record(&self) -> Result<(), CommitError> {
         let mut unrecorded = self.unrecorded.lock().await;
         // New counts stay in the table until the older ones are recorded, so that memory is bounded while Postgres is away.
@@ -82,23 +82,25 @@ impl Denials {
 
     /// Commits counts, and removes those that need no further try.
     async fn commit(&self, unrecorded: &mut Vec<UnrecordedCount>) -> Result<(), CommitError> {
-        while !unrecorded.is_empty() {
-            let start = unrecorded.len().saturating_sub(QUEUED_AT_ONCE);
-            let commits = unrecorded[start..].iter().map(|(account, body)| {
+        let (mut result, mut left) = (Ok(()), Vec::new());
+        for counts in unrecorded.chunks(QUEUED_AT_ONCE) {
+            let commits = counts.iter().map(|(account, body)| {
                 let command = Command::RecordDenials(*account, body.clone());
                 self.committer.commit_with_backpressure(command)
             });
-            let mut result = Ok(());
-            for (at, answer) in join_all(commits).await.into_iter().enumerate().rev() {
-                // What was rejected would be rejected again. The committer has logged it.
-                if matches!(answer, Ok(_) | Err(CommitError::Rejected)) {
-                    unrecorded.swap_remove(start + at);
+            for (count, answer) in counts.iter().zip(join_all(commits).await) {
+                // A ledger that was tampered with, or that rejects the entry, would do so again. The committer has logged it.
+                if !matches!(
+                    answer,
+                    Ok(_) | Err(CommitError::Rejected | CommitError::Tampered { .. })
+                ) {
+                    left.push(count.clone());
                 }
                 result = result.and(answer.map(drop));
             }
-            result?;
         }
-        Ok(())
+        *unrecorded = left;
+        result
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {

@@ -76,7 +76,7 @@ pub(super) fn entry(entry: &AuditEntry, width: Option<u16>) -> String {
         }
         Some(Body::Denials(denials)) => rows.extend(denials_rows(denials)),
         Some(Body::CheckpointConfirmed(confirmed)) => rows.extend(confirmation_rows(confirmed)),
-        None => {}
+        _ => {}
     }
     rows.extend([
         ("Server version", one_line(&entry.server_version)),

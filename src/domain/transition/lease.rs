@@ -19,10 +19,10 @@ impl AccountState {
     /// shortens a delay, and a claim looks at the lease and the window again. A lease or a window may have begun a moment ago, so
     /// its longest time begins now. Its holder, whose clock did not change, ends earlier.
     pub(super) fn correct_times(&mut self, key: &PermissionKey, context: &TransitionContext) {
-        let (longest, window) = (context.now + LONGEST_WAIT, context.now + context.late_effect_window);
+        let longest = context.now + LONGEST_WAIT;
         let is_right = |permission: &Permission| {
             permission.lease.is_none_or(|lease| lease.expires_at <= longest)
-                && permission.unresolved_call.is_none_or(|call| call.until <= window)
+                && permission.unresolved_call.is_none_or(|call| call.until <= longest)
                 && permission.next_attempt_at.is_none_or(|due| due <= longest)
         };
         let Some(permission) = self.permissions.get(key).filter(|permission| !is_right(permission)) else {
@@ -30,11 +30,10 @@ impl AccountState {
         };
         let mut permission = permission.clone();
         if let Some(lease) = &mut permission.lease {
-            // Not ours alone: another replica's leases may be longer.
             lease.expires_at = lease.expires_at.min(longest);
         }
         if let Some(call) = &mut permission.unresolved_call {
-            call.until = call.until.min(window);
+            call.until = call.until.min(longest);
         }
         if permission.next_attempt_at.is_some_and(|due| due > longest) {
             permission.next_attempt_at = Some(context.now);

@@ -287,6 +287,9 @@ impl Lane {
                         "another session keeps rows of the account locked; its commands wait, and other accounts go on"
                     );
                 }
+                // Each try grants the same leases again.
+                granted.sort_unstable();
+                granted.dedup();
                 account.granted = granted;
                 self.stuck.put_back(account, now);
             }

@@ -104,7 +104,10 @@ impl StuckAccounts {
                 locked_at: None,
             });
             for queued in commands {
-                self.push(self.accounts.len() - 1, queued, since);
+                // An earlier try may have been committed, so its caller must not be told that nothing happened.
+                if let Some(queued) = self.push(self.accounts.len() - 1, queued, since) {
+                    let _ = queued.answer.send(Err(CommitError::Unavailable));
+                }
             }
         }
     }
@@ -118,21 +121,27 @@ impl StuckAccounts {
         for queued in batch {
             let account = queued.command.account();
             match self.accounts.iter().position(|stuck| stuck.id == account) {
-                Some(index) => self.push(index, queued, now),
+                Some(index) => {
+                    if let Some(queued) = self.push(index, queued, now) {
+                        queued.refuse_for_lack_of_room();
+                    }
+                }
                 None => others.push(queued),
             }
         }
         others
     }
 
-    fn push(&mut self, index: usize, queued: QueuedCommand, since: MonotonicInstant) {
+    /// Adds a command to an account. Returns it if there is no room.
+    fn push(&mut self, index: usize, queued: QueuedCommand, since: MonotonicInstant) -> Option<QueuedCommand> {
         let account = &mut self.accounts[index].commands;
         let waiting = self.waiting.load(Ordering::Relaxed);
         if waiting >= self.limits.commands || account.len() >= self.limits.per_account {
-            return queued.refuse_for_lack_of_room();
+            return Some(queued);
         }
         account.push_back((queued, since.plus(self.limits.wait)));
         self.waiting.fetch_add(1, Ordering::Relaxed);
+        None
     }
 
     /// The time until the next try. None if no command waits.
@@ -300,11 +309,15 @@ mod tests {
         let (clock, mut stuck) = (clock(), StuckAccounts::new(LIMITS, waiting.clone()));
         let (batch, mut receivers) = commands(LOCKED, 4);
         stuck.set_aside(batch, &Vec::new(), clock.monotonic_now());
-        assert_eq!(answers(receivers.split_off(3)), [Some(CommitError::Overloaded)]);
+        // An earlier try of these commands may have been committed.
+        assert_eq!(answers(receivers.split_off(3)), [Some(CommitError::Unavailable)]);
+        let (batch, later) = commands(LOCKED, 1);
+        assert!(stuck.divert(batch, clock.monotonic_now()).is_empty());
+        assert_eq!(answers(later), [Some(CommitError::Overloaded)]);
         let (batch, mut others) = commands(OTHER, 3);
         clock.advance(Duration::from_secs(1));
         stuck.set_aside(batch, &Vec::new(), clock.monotonic_now());
-        assert_eq!(answers(others.split_off(2)), [Some(CommitError::Overloaded)]);
+        assert_eq!(answers(others.split_off(2)), [Some(CommitError::Unavailable)]);
         assert_eq!(waiting.load(Ordering::Relaxed), LIMITS.commands);
         clock.advance(LIMITS.wait.checked_sub(Duration::from_secs(1)).unwrap());
         stuck.expire(clock.monotonic_now());

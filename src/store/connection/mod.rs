@@ -231,10 +231,12 @@ impl Database {
 
     /// Remembers that the server cannot write, or that it can again.
     fn note_writes(&self, operation: &str, error: Option<&StoreError>) {
+        // Only of commits: a large query can find the memory or the temporary space full, and writes go on.
         let found = match error {
+            _ if operation != COMMIT => return,
             Some(error) if error.is_exhausted() => Some((error.again(), self.cache.clock.monotonic_now())),
-            None if operation == COMMIT => None,
-            _ => return,
+            Some(_) => return,
+            None => None,
         };
         *self.exhausted.lock().unwrap_or_else(PoisonError::into_inner) = found;
     }

@@ -62,16 +62,13 @@ impl Notifications {
     /// Receives notifications of other replicas on a connection of its own, until cancelled.
     pub async fn listen(self, database: Database, clock: Clock, stop: CancellationToken) {
         let listening = async {
-            // Checkpoints may have been announced while this replica did not listen.
-            let mut asks = true;
             loop {
                 tokio::select! {
-                    _lost = self.receive_all(&database, asks) => {
+                    _lost = self.receive_all(&database) => {
                         tracing::debug!("the connection that listens for notifications is lost; it is opened again");
-                        asks = true;
                         clock.sleep(RECONNECT_DELAY).await;
                     }
-                    () = clock.sleep(MAX_CONNECTION_AGE) => asks = false,
+                    () = clock.sleep(MAX_CONNECTION_AGE) => {}
                 }
             }
         };
@@ -79,7 +76,7 @@ impl Notifications {
         let _: Option<()> = stop.run_until_cancelled(listening).await;
     }
 
-    async fn receive_all(&self, database: &Database, asks: bool) -> Result<(), StoreError> {
+    async fn receive_all(&self, database: &Database) -> Result<(), StoreError> {
         let channels = [
             outcomes::CHANNEL,
             ledger_growth::CHANNEL,
@@ -87,9 +84,8 @@ impl Notifications {
             peer_checkpoints::CHANNEL,
         ];
         let mut listener = database.listen(&channels).await?;
-        if asks {
-            self.peer_checkpoints.ask();
-        }
+        // Checkpoints may have been announced while this replica did not listen.
+        self.peer_checkpoints.ask();
         while let Some(notification) = listener.try_recv().await? {
             let items = notification.payload().split(',');
             match notification.channel() {

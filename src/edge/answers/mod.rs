@@ -2,8 +2,8 @@
 //! principal.
 //!
 //! Each call has a [`CallMemory`]. A handler reserves bytes in it before it reads a page, so that the rows are counted too.
-//! When the answer is encoded, the reservation shrinks to its size. It ends when the client has taken the last byte, or the stream
-//! is gone. Small answers are counted without a reservation: the maximum number of calls bounds them.
+//! When the answer is encoded, the reservation shrinks to its size. It ends when the client has taken the last byte, or the
+//! stream is gone. Small answers are counted without a reservation: the maximum number of calls bounds them.
 
 use std::{
     sync::{

@@ -14,7 +14,7 @@ pub enum Error {
         log_index: u64,
     },
     /// The ledger has no such entry.
-    #[error("the ledger of account {account} has {tree_size} entries; there is no {log_index}")]
+    #[error("the ledger of account {account} has {tree_size} entries; there is no entry {log_index}")]
     EntryNotFound {
         /// The account of the ledger.
         account: AccountId,

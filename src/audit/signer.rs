@@ -2,9 +2,10 @@
 //!
 //! Before it signs, it checks that the ledger extends its last checkpoint: the tiles must give both the signed root and the root
 //! of the head. If they do not, the history was rewritten, and the ledger is not signed. The last checkpoint is the one in the
-//! store, and the largest that this process knows (see [`super::known`]): it reads all at its start, and replicas tell each other
-//! theirs. A ledger without a known checkpoint must extend its first commit by this process, or an operator confirms it (see
-//! [`super::confirm`]). Several replicas may sign the same checkpoint; their signatures are identical.
+//! store, and the largest that this process knows (see [`super::known`]): it reads the latest one of each ledger at its start,
+//! and replicas tell each other theirs. A ledger without a known checkpoint must extend its first commit by this process, or an
+//! operator confirms it (see [`super::confirm`]). Several replicas may sign the same checkpoint; their signatures are
+//! identical.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -48,7 +49,7 @@ pub struct Signer {
     beginnings: Beginnings,
     peers: PeerCheckpoints,
     interval: Duration,
-    /// True when all checkpoints in the store were read.
+    /// True when the latest checkpoint of each ledger was read.
     has_learnt: bool,
     /// The intervals since the start, and how many there were when a question arrived.
     intervals: u8,
@@ -410,8 +411,8 @@ impl Signer {
 }
 
 impl Audit {
-    /// Remembers a checkpoint that another replica sent, if a known key signed it. Returns its account if it is one of the
-    /// largest known.
+    /// Remembers a checkpoint that another replica sent, if a known key signed it. Returns its account if a checkpoint of it is
+    /// known then.
     fn remember_note(&self, text: &str) -> Option<AccountId> {
         let note: Note = text.parse().ok()?;
         let stated: Checkpoint = note.text().parse().ok()?;

@@ -51,7 +51,10 @@ impl ParameterRule {
     /// What a value must be. `None`: the value follows the rule.
     fn broken_by(self, value: &str) -> Option<&'static str> {
         let (holds, rule) = match self {
-            Self::Text => (!value.is_empty() && !value.contains('\0'), "not empty"),
+            Self::Text => (
+                !value.is_empty() && !value.contains('\0'),
+                "not empty, and without a NUL",
+            ),
             Self::SslMode => (
                 SSL_MODES.iter().any(|mode| value.eq_ignore_ascii_case(mode)),
                 "disable, allow, prefer, require, verify-ca or verify-full",
@@ -74,16 +77,18 @@ pub enum DatabaseUrlProblem {
     #[error("has an @ or # after the host: write / ? # @ of the user and the password as %2F %3F %23 %40")]
     NotEncoded,
     /// The driver tries one host only.
-    #[error("must name one host: the driver does not try several; use a name or an address that follows the primary")]
+    #[error(
+        "must name one host: the driver does not try several; use one DNS name or virtual address that always leads to the primary"
+    )]
     SeveralHosts,
     /// A user without a host.
     #[error("must name a host after the @, or have the parameter host")]
     NoHost,
     /// The port, which may also be a part of a password.
-    #[error("must have a port of 1..65535 after the host; write / ? # of a password as %2F %3F %23")]
+    #[error("has an invalid port: it must be 1..65535; write / ? # of a password as %2F %3F %23")]
     Port,
     /// The user, the password or the database is not percent-encoded UTF-8, or has a NUL.
-    #[error("must have a user, a password and a database in percent-encoded UTF-8; write a % as %25")]
+    #[error("has a user, a password or a database that is not percent-encoded UTF-8; write a % as %25")]
     Encoding,
     /// Not a URL for another reason.
     #[error("must be a URL: {0}")]
@@ -289,7 +294,10 @@ mod tests {
                 "postgres://u@h/db?hostaddr=hunter2",
                 P::Value("hostaddr", "an IP address"),
             ),
-            ("postgres://u@h/db?host=", P::Value("host", "not empty")),
+            (
+                "postgres://u@h/db?host=",
+                P::Value("host", "not empty, and without a NUL"),
+            ),
         ] {
             let found = parsed(url).unwrap_err();
             assert_eq!(found, problem, "{url}");

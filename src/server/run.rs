@@ -122,10 +122,10 @@ impl Server {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "stopping without a record of some counted denials"
+                    "stopping: some counted denials were not recorded, and are lost"
                 ),
                 Err(_) => {
-                    tracing::warn!("stopping without a record of some counted denials: the commits take too long")
+                    tracing::warn!("stopping: some counted denials were not recorded in time, and are lost")
                 }
             }
             committer.close().await;

@@ -191,7 +191,8 @@ async fn a_kept_checkpoint_shows_that_the_ledger_only_grew() {
     fs::write(&kept, ledger.first(7).note()).unwrap();
     let ran = verify_text(&ledger, &ledger.export(), &against).await.ok();
     assert!(
-        ran.out.contains("it only grew since the checkpoint of 7 entries\n"),
+        ran.out
+            .contains("the ledger extends the kept checkpoint of 7 entries\n"),
         "{}",
         ran.out
     );

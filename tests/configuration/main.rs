@@ -146,7 +146,7 @@ fn urls_and_addresses_are_parsed_by_the_check_and_no_message_repeats_them() {
         ),
         (
             "database.url = \"postgres://u:hunter2@h:notaport/db\"".into(),
-            "database.url must have a port",
+            "database.url has an invalid port",
         ),
         (
             "database.url = \"postgres://u@h/db?sslpassword=hunter2\"".into(),

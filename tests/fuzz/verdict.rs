@@ -103,7 +103,7 @@ impl Made {
         self.wrong.extend(more.wrong);
     }
 
-    /// An error unless the entry has what a call requested that was not refused.
+    /// Fails unless a call that was not refused requested exactly this entry.
     pub(crate) fn judge(&self, entry: &Value) -> Result<(), String> {
         // The account is a member of every entry; the others are of its body.
         let member = |name: &str| entry.get(name).unwrap_or(&entry["body"][name]);

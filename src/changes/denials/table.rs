@@ -13,10 +13,10 @@ use crate::{
     domain::{AccountId, DenialsBody, Principal, Timestamp},
 };
 
-/// Maximum principals with a budget and counts of their own. One leaves when its budget is full again.
+/// Maximum principals with a budget and counts of their own. One is removed at the first summary after its budget is full again.
 const MAX_PRINCIPALS: usize = 1000;
 
-/// Maximum accounts with a count of one principal. It bounds the entries that a principal can cause.
+/// Maximum accounts for which one principal has named counts. Each further account gets one shared count without a name.
 const MAX_ACCOUNTS: usize = 16;
 
 /// All budgets and counts.

@@ -170,7 +170,7 @@ pub(super) fn conclude(
                 None | Some(0) => Ok(()),
                 Some(count) => {
                     let what = format!(
-                        "account {}: the entries are as recorded, but {count} values in other tables are not what they tell",
+                        "account {}: the entries verify, but {count} values in other tables differ from them",
                         verified.account
                     );
                     Err(Failure::new(Exit::Tampered, what, TAMPERED).into())
@@ -218,7 +218,7 @@ fn print(
         let size = older.signed.checkpoint.size;
         rows.push((
             "Against",
-            format!("it only grew since the checkpoint of {size} entries"),
+            format!("the ledger extends the kept checkpoint of {size} entries"),
         ));
     }
     rows.push(("Unverified", unknown.join("\n")));

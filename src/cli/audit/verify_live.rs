@@ -39,7 +39,8 @@ pub(super) async fn verify(
     all(options, client, &args, console).await
 }
 
-/// Verifies every ledger, and continues after a failure. The most severe failure is that of the command.
+/// Verifies every ledger, and continues after a failure. The command fails with the first tampering; without one, with the last
+/// failure.
 async fn all(
     options: &ClientOptions,
     client: &Client,

@@ -1,9 +1,9 @@
-//! The memory of answers that are made or not yet sent: a budget in bytes for the whole server, and a share of it for each
-//! principal.
+//! The memory of answers that are being built, or built and not yet sent: a budget in bytes for the whole server, and a share of
+//! it for each principal.
 //!
 //! Each call has a [`CallMemory`]. A handler reserves bytes in it before it reads a page, so that the rows are counted too.
-//! When the answer is encoded, the reservation shrinks to its size. It ends when the client has taken the last byte, or the
-//! stream is gone. Small answers are counted without a reservation: the maximum number of calls bounds them.
+//! When the answer is encoded, the reservation shrinks to its size. It ends when the connection has written or
+//! dropped the last byte. Small answers are counted without a reservation: the maximum number of calls bounds them.
 
 use std::{
     sync::{
@@ -22,7 +22,7 @@ use super::quota::Usage;
 /// The unit of reservations in bytes, because a semaphore counts with 32 bits.
 const UNIT: usize = 1024;
 
-/// The next frame of an answer is made when at most this number of bytes is not taken. Answers up to this size are sent at once,
+/// Maximum unsent bytes of an answer with which its next frame is made. Answers up to this size are sent at once,
 /// with their trailers.
 pub(super) const MAX_AHEAD: usize = 16 * 1024;
 

@@ -216,7 +216,8 @@ impl Drop for OpenConnection {
         if had_a_place {
             taken.count -= 1;
         }
-        // Requests may hold the connection for longer. It is displaced from now on, which also gives the share back.
+        // Requests may hold the connection for longer. Later calls of `used` and `keep` do nothing, and a principal's permit is
+        // given back.
         *place = Retention::GivesWay(0);
     }
 }

@@ -172,7 +172,7 @@ impl StuckAccounts {
         self.resume_at = Some(now.plus(PAUSE));
     }
 
-    /// Notes that a try met no lock. The commands of the account were taken.
+    /// Ends a try that met no lock, or that failed for another reason. The commands of the account were taken.
     pub(super) fn release(&mut self, mut account: StuckAccount, now: MonotonicInstant) {
         account.is_locked = false;
         if account

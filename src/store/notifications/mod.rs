@@ -1,7 +1,7 @@
 //! Signals within this process and between replicas: a change ended ([`Outcomes`]), ledgers grew ([`LedgerGrowth`]), work was
 //! released ([`ReleasedWork`]), checkpoints are known ([`PeerCheckpoints`]). Between replicas they are notifications of
 //! Postgres, all
-//! on one connection. [`Beginnings`] are signals of this process only.
+//! on one connection. [`Beginnings`] stay in this process.
 //!
 //! A lost notification costs time and nothing else: each receiver also polls, and the rows are the truth. Only
 //! checkpoints of other
@@ -147,7 +147,7 @@ impl Notifications {
         if let Err(error) = database.run(async |conn| notify.fetch_one(conn).await).await {
             tracing::debug!(
                 error = &error as &dyn std::error::Error,
-                "notifications are lost; other replicas find the changes by polling"
+                "notifications were not sent; other replicas find changes by polling, and ask for checkpoints again"
             );
         }
     }

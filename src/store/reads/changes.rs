@@ -114,7 +114,8 @@ pub async fn change(database: &Database, account: AccountId, id: ChangeId) -> Re
     row.map(ChangeStatus::try_from).transpose()
 }
 
-/// Reads at most `limit` changes that match the filter, after `after`. The first one that `fits` refuses is the last.
+/// Reads at most `limit` changes that match the filter, after `after`. Stops after the first change for which `fits` is false;
+/// that change is included.
 ///
 /// # Errors
 /// When Postgres does not answer.

@@ -403,7 +403,7 @@ impl Signer {
             log_index,
             size = grown.size,
             signed_size,
-            "the ledger was tampered with: it does not extend its last checkpoint, and is not signed"
+            "the ledger was tampered with: it does not extend its last checkpoint or its first commit, and is not signed"
         );
         self.refused.insert(account, RefusedLedger { grown, log_index });
         Ok(())

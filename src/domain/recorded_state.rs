@@ -1,8 +1,9 @@
 //! What the entries of one ledger say about the other tables: changes, permissions, shares and counts. No hash covers those
 //! tables, so an auditor recomputes them.
 //!
-//! It reads ends, and decides nothing: every rule is in [`transition`](super::transition). Some columns follow from no entry:
-//! leases, the attempts of a pending change, and what AWS was read to hold after a failure.
+//! It copies the recorded end of each change, and decides nothing: every rule is in [`transition`](super::transition). Some
+//! columns follow from no entry: leases, the attempts of a pending change, and the access that was read from AWS after a
+//! failure.
 
 use std::collections::{BTreeMap, BTreeSet};
 

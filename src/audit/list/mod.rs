@@ -15,7 +15,7 @@ use super::{Audit, AuditEntry, Error, reads};
 /// Maximum archived ranges on a page.
 const MAX_ARCHIVED: u32 = 1000;
 
-/// Maximum bytes of text on a page; a page ends early beyond it. The message is about twice as large.
+/// Maximum bytes of text on a page; a page ends early beyond it. The message is at most about 1 MiB.
 const MAX_TEXT_BYTES: usize = 384 * 1024;
 
 /// A page of entries, each mapped by the caller.
@@ -221,8 +221,8 @@ fn count_that_fits<T>(entries: &[Result<PresentedEntry<T>, Error>]) -> usize {
     fitting.count().max(1)
 }
 
-/// True if the text of the entry matches the filter. Only Postgres checks `filter.text`, because its rules for upper and lower
-/// case differ from ours.
+/// True if the entry meets all conditions of the filter but `filter.text`. Postgres alone checks that one, because its rules
+/// for upper and lower case differ from ours.
 fn matches_filter(filter: &EntryFilter, conditions: &[Condition], entry: &Entry) -> bool {
     let columns = entry.columns();
     conditions.iter().all(|condition| condition.is_met_by(entry, &columns))

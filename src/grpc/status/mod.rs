@@ -189,7 +189,8 @@ fn failed(ended: &UnsuccessfulChange) -> Refusal {
     let is_denied = failure.reason == FailureReason::PolicyDenied;
     let explanation = match is_denied && ended.is_joined() {
         true => {
-            "the policy refused it for the principal that opened it; ask again with a new request id for your own decision"
+            "the policy refused the change for the principal that requested it first; \
+             send the request again with a new request id, so that your own roles decide"
         }
         false => failure_text(failure.reason),
     };

@@ -261,7 +261,9 @@ fn a_request_that_joined_a_change_gets_its_own_request_id() {
         let metadata = &details.error_info().unwrap().metadata;
         assert_eq!(metadata["request_id"], "00000000-0000-0000-0000-000000000007");
         assert!(status.message().contains("had joined"), "{status:?}");
-        let asks_again = status.message().contains("ask again with a new request id");
+        let asks_again = status
+            .message()
+            .contains("send the request again with a new request id");
         assert_eq!(asks_again, reason == FailureReason::PolicyDenied, "{status:?}");
     }
 }

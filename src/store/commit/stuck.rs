@@ -212,7 +212,8 @@ impl StuckAccounts {
             tracing::error!(
                 account_id = %id,
                 commands = refused.len(),
-                "commands of an account that waited for a lock were not committed; their callers get an error"
+                "the result of commands of an account that waited for a lock is unknown; their callers get an error, \
+                 and repeat the request id"
             );
             self.waiting.fetch_sub(refused.len(), Ordering::Relaxed);
             for (queued, _) in refused {

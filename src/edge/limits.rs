@@ -121,7 +121,8 @@ impl Limits {
         if let Some(calls) = refusals.count(self.clock.monotonic_now()) {
             tracing::warn!(
                 calls,
-                "too many concurrent calls: further ones are refused as OVERLOADED (server.max_calls, server.max_open_streams)"
+                "too many concurrent calls or streams, of all callers (server.max_calls, server.max_open_streams) or of health and reflection: \
+                 further ones are refused as OVERLOADED"
             );
         }
     }

@@ -1,5 +1,5 @@
 //! The layer around every call of this API. It applies the response timeout, opens the span, records the arrival, and writes one
-//! line to the log when the call ends or is dropped. Admission applies the concurrency limit, when it knows who calls.
+//! line to the log when the call ends or is dropped. Admission applies the concurrency limit after it has found the principal.
 //!
 //! Calls of health and reflection only get their limit, the timeout and the completed status.
 

@@ -254,13 +254,12 @@ impl ConnectionServer {
             () = aged(self.settings.max_age) => Some(AGE_GRACE),
         };
         connection.as_mut().graceful_shutdown();
-        let _ = match grace {
-            Some(grace) => tokio::time::timeout(grace, connection).await,
-            None => tokio::select! {
-                ended = connection => Ok(ended),
-                () = close.cancelled() => return,
-            },
-        };
+        tokio::select! {
+            _ended = connection => {}
+            () = aged(grace) => {}
+            () = client.connection.0.displaced() => {}
+            () = close.cancelled() => {}
+        }
     }
 
     /// Makes the TLS handshake, if TLS is configured.
@@ -285,8 +284,9 @@ impl ConnectionServer {
     }
 }
 
-async fn aged(max_age: Option<Duration>) {
-    match max_age {
+/// Completes at this age. `None`: never.
+async fn aged(age: Option<Duration>) {
+    match age {
         Some(age) => tokio::time::sleep(age).await,
         None => std::future::pending().await,
     }

@@ -165,6 +165,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(Arguments { client, command }: Arguments) -> ExitCode {
+    let client = client.in_environment(cli::Environment::of_process());
     let result = match command {
         ProgramCommand::Serve(options) => serve(options).await,
         #[cfg(feature = "dev")]

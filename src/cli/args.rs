@@ -9,6 +9,7 @@ use super::{
     health::HealthArgs,
     justification::JustificationArgs,
     pages::PageArgs,
+    share::PermissionName,
 };
 use crate::proto::v1::share_permission::State;
 
@@ -20,7 +21,7 @@ pub enum ClientCommand {
     /// Returns when AWS has accepted the change and the ledger has recorded it. If --timeout passes first, the change continues;
     /// the error then shows a command that waits for it.
     #[command(after_long_help = with_example(
-        "sharewarden grant --account 111122223333 --region eu-central-1 --image wsi-basewin11 --with 000011112222 --reason 'build 7'"
+        "sharewarden grant 111122223333/eu-central-1/wsi-basewin11 --with 000011112222 --reason 'build 7'"
     ))]
     Grant(GrantRevokeArgs),
     /// Withdraw an account's permission to copy an image
@@ -28,12 +29,12 @@ pub enum ClientCommand {
     /// The recipient keeps copies that it has made: AWS cannot remove them. Returns when AWS has accepted the change and the
     /// ledger has recorded it. If --timeout passes first, the change continues; the error then shows a command that waits for it.
     #[command(after_long_help = with_example(
-        "sharewarden revoke --account 111122223333 --region eu-central-1 --image wsi-basewin11 --from 000011112222 --reason 'left us'"
+        "sharewarden revoke 111122223333/eu-central-1/wsi-basewin11 --with 000011112222 --reason 'left us'"
     ))]
     Revoke(GrantRevokeArgs),
     /// Show one permission: whether an account may copy an image
     #[command(after_long_help = with_example(
-        "sharewarden get --account 111122223333 --region eu-central-1 --image wsi-basewin11 --with 000011112222"
+        "sharewarden get 111122223333/eu-central-1/wsi-basewin11 --with 000011112222"
     ))]
     Get(PermissionName),
     /// List permissions, by account, Region, image and recipient
@@ -88,23 +89,6 @@ pub(super) fn with_example(example: &str) -> String {
     format!("Example:\n  {example}\n\n{EXIT_CODES}")
 }
 
-/// The four ids that identify a permission.
-#[derive(Debug, Clone, Args)]
-pub struct PermissionName {
-    /// The AWS account that owns the image: 12 digits, with leading zeros
-    #[arg(long, value_name = "ACCOUNT_ID")]
-    pub(super) account: String,
-    /// The AWS Region of the image, such as eu-central-1
-    #[arg(long, value_name = "REGION")]
-    pub(super) region: String,
-    /// The image: wsi- and 9 to 63 lower-case letters and digits
-    #[arg(long, value_name = "IMAGE_ID")]
-    pub(super) image: String,
-    /// The recipient, the AWS account that may copy the image: 12 digits, not the owner
-    #[arg(long, value_name = "ACCOUNT_ID", aliases = ["from", "shared-account"])]
-    pub(super) with: String,
-}
-
 /// Arguments of `grant` and `revoke`.
 #[derive(Debug, Clone, Args)]
 pub struct GrantRevokeArgs {
@@ -124,7 +108,7 @@ pub struct GrantRevokeArgs {
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
     /// Only images that this AWS account owns: 12 digits
-    #[arg(long, value_name = "ACCOUNT_ID")]
+    #[arg(short, long, value_name = "ACCOUNT_ID")]
     pub(super) account: Option<String>,
     #[command(flatten)]
     pub(super) shares: ShareFilterArgs,
@@ -139,13 +123,13 @@ pub struct ListArgs {
 #[derive(Debug, Clone, Args)]
 pub struct ShareFilterArgs {
     /// Only images in this AWS Region, such as eu-central-1
-    #[arg(long, value_name = "REGION")]
+    #[arg(short, long, value_name = "REGION")]
     pub(super) region: Option<String>,
     /// Only this image: wsi- and 9 to 63 lower-case letters and digits
-    #[arg(long, value_name = "IMAGE_ID")]
+    #[arg(short, long, value_name = "IMAGE_ID")]
     pub(super) image: Option<String>,
     /// Only this recipient: an AWS account, 12 digits
-    #[arg(long, value_name = "ACCOUNT_ID", aliases = ["from", "shared-account"])]
+    #[arg(short, long, value_name = "ACCOUNT_ID", aliases = ["from", "shared-account"])]
     pub(super) with: Option<String>,
 }
 
@@ -166,9 +150,9 @@ pub enum StateFilter {
 /// Arguments of `change`.
 #[derive(Debug, Clone, Args)]
 pub struct ChangeArgs {
-    /// The AWS account that owns the image: 12 digits
-    #[arg(long, value_name = "ACCOUNT_ID")]
-    pub(super) account: String,
+    /// The AWS account that owns the image: 12 digits [default: SHAREWARDEN_ACCOUNT]
+    #[arg(short, long, value_name = "ACCOUNT_ID")]
+    pub(super) account: Option<String>,
     /// The id of the change, a UUID, which `grant` and `revoke` print
     pub(super) change_id: String,
     /// Wait until the change has ended, at most --timeout. Exits with the code of the grant or revoke
@@ -179,12 +163,12 @@ pub struct ChangeArgs {
 /// Arguments of `images`.
 #[derive(Debug, Clone, Args)]
 pub struct ImagesArgs {
-    /// The AWS account: 12 digits
-    #[arg(long, value_name = "ACCOUNT_ID")]
-    pub(super) account: String,
-    /// The AWS Region, such as eu-central-1
-    #[arg(long, value_name = "REGION")]
-    pub(super) region: String,
+    /// The AWS account: 12 digits [default: SHAREWARDEN_ACCOUNT]
+    #[arg(short, long, value_name = "ACCOUNT_ID")]
+    pub(super) account: Option<String>,
+    /// The AWS Region, such as eu-central-1 [default: SHAREWARDEN_REGION, AWS_REGION or AWS_DEFAULT_REGION]
+    #[arg(short, long, value_name = "REGION")]
+    pub(super) region: Option<String>,
     /// List the images that other accounts share with the account [default: the images that it owns]
     #[arg(long)]
     pub(super) shared: bool,

@@ -37,7 +37,7 @@ pub struct ChangesArgs {
     #[arg(long, value_name = "SPAN", value_parser = humantime::parse_duration)]
     older_than: Option<Duration>,
     /// Only images that these AWS accounts own: 12 digits. May be given more than once
-    #[arg(long, value_name = "ACCOUNT_ID")]
+    #[arg(short, long, value_name = "ACCOUNT_ID")]
     account: Vec<String>,
     #[command(flatten)]
     shares: ShareFilterArgs,

@@ -3,6 +3,7 @@
 use super::{
     args::GrantRevokeArgs,
     options::{ClientOptions, DEFAULT_SERVER},
+    share::PermissionIds,
 };
 
 /// The command that waits until a change ends.
@@ -15,12 +16,16 @@ pub(super) fn follow(options: &ClientOptions, account: &str, change_id: &str) ->
 }
 
 /// The same grant or revoke, with the same request id.
-pub(super) fn replay(verb: &str, options: &ClientOptions, args: &GrantRevokeArgs, request_id: &str) -> String {
+pub(super) fn replay(
+    verb: &str,
+    options: &ClientOptions,
+    share: &PermissionIds,
+    args: &GrantRevokeArgs,
+    request_id: &str,
+) -> String {
     let mut line = CommandLine::new(verb, options)
-        .option("--account", &args.permission.account)
-        .option("--region", &args.permission.region)
-        .option("--image", &args.permission.image)
-        .option("--with", &args.permission.with);
+        .word(&format!("{}/{}/{}", share.account, share.region, share.image))
+        .option("--with", &share.with);
     for (option, text) in args.justification.given() {
         line = line.option(option, text);
     }

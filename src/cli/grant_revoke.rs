@@ -9,6 +9,7 @@ use super::{
     failure::{Failure, Stop},
     options::{ClientOptions, Output},
     render,
+    share::PermissionIds,
 };
 use crate::{
     client::{Error, Outcome},
@@ -26,17 +27,17 @@ pub(super) async fn grant(
     args: GrantRevokeArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
-    let name = args.permission.clone();
+    let share = args.permission.resolve(options)?;
     let request = GrantSharePermissionRequest {
-        account_id: name.account,
-        region: name.region,
-        image_id: name.image,
-        shared_account_id: name.with,
+        account_id: share.account.clone(),
+        region: share.region.clone(),
+        image_id: share.image.clone(),
+        shared_account_id: share.with.clone(),
         request_id: args.request_id.clone().unwrap_or_default(),
         validate_only: args.validate_only,
         ..(&args.justification).into()
     };
-    let answer = answer_or_failure(client.grant(request).await, "grant", options, &args)?;
+    let answer = answer_or_failure(client.grant(request).await, "grant", options, &share, &args)?;
     if options.output == Output::Json {
         return console.print_json(&answer);
     }
@@ -51,17 +52,17 @@ pub(super) async fn revoke(
     args: GrantRevokeArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
-    let name = args.permission.clone();
+    let share = args.permission.resolve(options)?;
     let request = RevokeSharePermissionRequest {
-        account_id: name.account,
-        region: name.region,
-        image_id: name.image,
-        shared_account_id: name.with,
+        account_id: share.account.clone(),
+        region: share.region.clone(),
+        image_id: share.image.clone(),
+        shared_account_id: share.with.clone(),
         request_id: args.request_id.clone().unwrap_or_default(),
         validate_only: args.validate_only,
         ..(&args.justification).into()
     };
-    let answer = answer_or_failure(client.revoke(request).await, "revoke", options, &args)?;
+    let answer = answer_or_failure(client.revoke(request).await, "revoke", options, &share, &args)?;
     if options.output == Output::Json {
         return console.print_json(&answer);
     }
@@ -98,6 +99,7 @@ fn answer_or_failure<A>(
     outcome: Outcome<A>,
     verb: &str,
     options: &ClientOptions,
+    share: &PermissionIds,
     args: &GrantRevokeArgs,
 ) -> Result<A, Failure> {
     let (error, next) = match outcome {
@@ -114,21 +116,28 @@ fn answer_or_failure<A>(
             (error, next)
         }
     };
-    Err(explain(&error, next, verb, options, args))
+    Err(explain(&error, next, verb, options, share, args))
 }
 
-fn explain(error: &Error, next: FollowUp, verb: &str, options: &ClientOptions, args: &GrantRevokeArgs) -> Failure {
+fn explain(
+    error: &Error,
+    next: FollowUp,
+    verb: &str,
+    options: &ClientOptions,
+    share: &PermissionIds,
+    args: &GrantRevokeArgs,
+) -> Failure {
     let failure = Failure::from(error);
     match (next, &error.change_id) {
         (FollowUp::None, _) => failure,
         (FollowUp::Follow, Some(change_id)) => {
-            let command = command_line::follow(options, &args.permission.account, change_id);
+            let command = command_line::follow(options, &share.account, change_id);
             failure.then("follow it with", &command)
         }
         (FollowUp::Follow | FollowUp::Replay, _) if args.validate_only => failure,
         (FollowUp::Follow | FollowUp::Replay, _) => {
             let request_id = error.request_id.as_deref().unwrap_or_default();
-            let command = command_line::replay(verb, options, args, request_id);
+            let command = command_line::replay(verb, options, share, args, request_id);
             failure.then("repeat it safely with the same request id", &command)
         }
     }

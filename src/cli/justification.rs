@@ -12,10 +12,10 @@ use crate::proto::v1::{
 pub struct JustificationArgs {
     /// The reason, for the audit history: 1 to 1024 characters. It is stored until its month is deleted, so write no personal
     /// data and no secret
-    #[arg(long, value_name = "TEXT", required = true)]
+    #[arg(short = 'm', long, value_name = "TEXT", required = true)]
     reason: Option<String>,
     /// The id of a ticket, for the audit history: at most 128 characters
-    #[arg(long, value_name = "TEXT")]
+    #[arg(short, long, value_name = "TEXT")]
     ticket: Option<String>,
 }
 

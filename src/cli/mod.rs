@@ -1,10 +1,10 @@
 //! The client commands of `sharewarden`: grant, revoke, get, list, change, changes, images, audit, checkpoint and health. They
 //! use only gRPC, and verify the answers of the audit history with `ledger`.
 //!
-//! Read `options` and `args` for the command line, then one command (`grant_revoke` has the most). `connection` opens a client of
-//! the package `sharewarden-client`, which makes the calls. `console`, `table`, `render` and `format` print answers; `pages` and
-//! `printer` print lists. `error_hint` says what to do about an error of a call, and `failure` makes the line and the exit code.
-//! `audit` has the commands of the audit history.
+//! Read `options`, `share` and `args` for the command line, then one command (`grant_revoke` has the most). `connection` opens a
+//! client of the package `sharewarden-client`, which makes the calls. `console`, `table`, `render` and `format` print answers;
+//! `pages` and `printer` print lists. `error_hint` says what to do about an error of a call, and `failure` makes the line and the
+//! exit code. `audit` has the commands of the audit history.
 
 mod args;
 pub mod audit;
@@ -13,6 +13,7 @@ mod command_line;
 mod completions;
 mod connection;
 mod console;
+mod environment;
 mod error_hint;
 mod failure;
 mod format;
@@ -26,24 +27,25 @@ mod pages;
 mod printer;
 mod read;
 mod render;
+mod share;
 mod spreadsheet;
 mod table;
 mod text;
 mod wait;
 
 use args::refuse_csv;
-pub use args::{
-    ChangeArgs, ClientCommand, GrantRevokeArgs, ImagesArgs, ListArgs, PermissionName, ShareFilterArgs, StateFilter,
-};
+pub use args::{ChangeArgs, ClientCommand, GrantRevokeArgs, ImagesArgs, ListArgs, ShareFilterArgs, StateFilter};
 pub use audit::{AuditCommand, KeyCommand, key};
 pub use changes::{ChangeStateFilter, ChangesArgs};
 pub use completions::completions;
 pub use console::{Console, locale_is_utf8, terminal_width};
+pub use environment::Environment;
 use failure::Stop;
 pub use failure::{EXIT_CODES, Exit, Failure};
 pub use health::HealthArgs;
 pub use options::{ClientOptions, Output, without_empty_variables};
 pub use pages::PageArgs;
+pub use share::{ImageName, PermissionName};
 
 /// Runs one client command: calls the service, and prints the answer.
 ///

@@ -5,6 +5,11 @@ use std::{ffi::OsStr, path::PathBuf, time::Duration};
 use clap::{Args, Command, ValueEnum};
 use tonic::{metadata::AsciiMetadataValue, transport::Uri};
 
+use super::{
+    environment::Environment,
+    failure::{Exit, Failure},
+};
+
 /// The default of --server: the address of `sharewarden dev`.
 pub(super) const DEFAULT_SERVER: &str = "http://127.0.0.1:7443";
 
@@ -51,6 +56,10 @@ pub struct ClientOptions {
     /// The timeout of an answer, with a unit, such as 500ms, 30s or 5m; 1ms to 7days. A change continues after it
     #[arg(long, global = true, help_heading = HEADING, value_name = "DURATION", default_value = "30s", value_parser = timeout)]
     pub(super) timeout: Duration,
+
+    /// The defaults of the environment. Empty until [`in_environment`](Self::in_environment).
+    #[arg(skip)]
+    environment: Environment,
 }
 
 /// How an answer is printed.
@@ -83,6 +92,36 @@ fn is_empty_variable(name: &OsStr) -> bool {
 }
 
 impl ClientOptions {
+    /// These options, with the defaults of an environment.
+    pub fn in_environment(self, environment: Environment) -> Self {
+        Self { environment, ..self }
+    }
+
+    /// The account that a command is about: the given one, or else the default.
+    pub(super) fn account(&self, given: Option<String>) -> Result<String, Failure> {
+        let found = given.map_or_else(
+            || self.environment.account().map(|id| id.map(|id| id.to_string())),
+            |id| Ok(Some(id)),
+        )?;
+        found.ok_or_else(|| {
+            let hint = "name it in SHARE (ACCOUNT/REGION/IMAGE), with --account, or with SHAREWARDEN_ACCOUNT";
+            Failure::new(Exit::Invalid, "the account is missing", hint)
+        })
+    }
+
+    /// The Region that a command is about: the given one, or else the default.
+    pub(super) fn region(&self, given: Option<String>) -> Result<String, Failure> {
+        let found = given.map_or_else(
+            || self.environment.region().map(|id| id.map(|id| id.to_string())),
+            |id| Ok(Some(id)),
+        )?;
+        found.ok_or_else(|| {
+            let hint =
+                "name it in SHARE (ACCOUNT/REGION/IMAGE), with --region, or with SHAREWARDEN_REGION or AWS_REGION";
+            Failure::new(Exit::Invalid, "the Region is missing", hint)
+        })
+    }
+
     /// The URL of the service, for display.
     pub(super) fn server(&self) -> String {
         self.server.to_string().trim_end_matches('/').to_owned()

@@ -1,12 +1,14 @@
 //! The commands with a single answer: `get`, `change` and `images`.
 
 use super::{
-    args::{ChangeArgs, ImagesArgs, PermissionName},
+    args::{ChangeArgs, ImagesArgs},
     connection::{Client, ShareStub},
     console::Console,
     failure::Stop,
     options::{ClientOptions, Output},
-    render, wait,
+    render,
+    share::PermissionName,
+    wait,
 };
 use crate::proto::v1::{
     GetChangeRequest, GetChangeResponse, GetSharePermissionRequest, ImageOwnership, ListImagesRequest,
@@ -18,6 +20,7 @@ pub(super) async fn get(
     name: PermissionName,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
+    let name = name.resolve(options)?;
     let request = GetSharePermissionRequest {
         account_id: name.account,
         region: name.region,
@@ -42,7 +45,7 @@ pub(super) async fn change(
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
     let request = GetChangeRequest {
-        account_id: args.account,
+        account_id: options.account(args.account)?,
         change_id: args.change_id,
     };
     if args.wait {
@@ -82,8 +85,8 @@ pub(super) async fn images(
         ImageOwnership::Owned
     };
     let request = ListImagesRequest {
-        account_id: args.account,
-        region: args.region,
+        account_id: options.account(args.account)?,
+        region: options.region(args.region)?,
         ownership: ownership.into(),
     };
     let answer = client

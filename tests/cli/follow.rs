@@ -41,6 +41,7 @@ async fn the_error_of_a_pending_change_shows_the_command_that_follows_it() {
 
 #[tokio::test]
 async fn the_error_of_a_grant_without_an_answer_shows_the_command_that_repeats_it() {
+    const SHARE: &str = "012345678901/eu-central-1/wsi-0123456789 --with 999999999999";
     let service = Service::answering([Answer::Never]).await;
     let line = format!("grant {WHICH} --reason it's_due --ticket OPS-1 --timeout 1s");
     let (code, text) = run(&service, &line).await.failure();
@@ -53,7 +54,7 @@ async fn the_error_of_a_grant_without_an_answer_shows_the_command_that_repeats_i
         "{text}"
     );
     let command = format!(
-        "sharewarden grant --server http://{} --principal tester {WHICH} --reason 'it'\\''s due' --ticket OPS-1 --request-id {}",
+        "sharewarden grant --server http://{} --principal tester {SHARE} --reason 'it'\\''s due' --ticket OPS-1 --request-id {}",
         service.address, request.request_id
     );
     assert!(text.ends_with(&command), "{text}");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::{Parser, Subcommand};
 use serde_json::Value;
-use sharewarden::cli::{self, AuditCommand, ClientCommand, ClientOptions, Console, Failure};
+use sharewarden::cli::{self, AuditCommand, ClientCommand, ClientOptions, Console, Environment, Failure};
 
 use crate::service::Service;
 
@@ -124,6 +124,15 @@ pub(crate) fn records(csv: &str) -> Vec<Value> {
 
 pub(crate) async fn run(service: &Service, line: &str) -> Ran {
     run_at(&format!("http://{}", service.address), line).await
+}
+
+/// Runs a line in an environment with these variables.
+pub(crate) async fn run_in(service: &Service, variables: &[(&str, &str)], line: &str) -> Ran {
+    let mut cli = parse(&service.url(), line);
+    let last = |name: &str| variables.iter().rfind(|(variable, _)| *variable == name);
+    let environment = Environment::read(|name| last(name).map(|(_, value)| (*value).to_owned()));
+    cli.options = cli.options.in_environment(environment);
+    run_parsed(cli).await
 }
 
 /// Runs a line without a default principal.

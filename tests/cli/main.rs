@@ -31,3 +31,4 @@ mod proxies;
 mod requests;
 mod service;
 mod service_audit;
+mod shares;

@@ -26,7 +26,7 @@ pub struct AtArgs {
     #[arg(value_name = "TIME", value_parser = TimeArg::parse)]
     time: TimeArg,
     /// Only images that this AWS account owned: 12 digits
-    #[arg(long, value_name = "ACCOUNT_ID")]
+    #[arg(short, long, value_name = "ACCOUNT_ID")]
     account: Option<String>,
     #[command(flatten)]
     shares: ShareFilterArgs,

@@ -19,10 +19,10 @@ use crate::{
 
 /// Arguments of `checkpoint`.
 #[derive(Debug, Clone, Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct CheckpointArgs {
-    /// The AWS account of the ledger: 12 digits
-    #[arg(long, value_name = "ACCOUNT_ID", required = true)]
+    /// The AWS account of the ledger: 12 digits [default: SHAREWARDEN_ACCOUNT]
+    #[arg(short, long, value_name = "ACCOUNT_ID")]
     account: Option<String>,
     /// The checkpoint with this tree size, in entries: 1 or more [default: the latest checkpoint]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -39,9 +39,9 @@ pub enum CheckpointCommand {
         "sharewarden checkpoint add-signatures --account 111122223333 cosigned.checkpoint"
     ))]
     AddSignatures {
-        /// The AWS account of the ledger: 12 digits
-        #[arg(long, value_name = "ACCOUNT_ID")]
-        account: String,
+        /// The AWS account of the ledger: 12 digits [default: SHAREWARDEN_ACCOUNT]
+        #[arg(short, long, value_name = "ACCOUNT_ID")]
+        account: Option<String>,
         /// A file with the checkpoint and the signatures: the complete signed note
         #[arg(value_name = "FILE")]
         file: PathBuf,
@@ -56,7 +56,7 @@ pub(in crate::cli) async fn run(
 ) -> Result<(), Stop> {
     match args.command {
         Some(CheckpointCommand::AddSignatures { account, file }) => {
-            add_signatures(options, client, account, file, console).await
+            add_signatures(options, client, options.account(account)?, file, console).await
         }
         None => print(options, client, args, console).await,
     }
@@ -68,12 +68,8 @@ async fn print(
     args: CheckpointArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
-    let answer = get(
-        client,
-        args.account.unwrap_or_default(),
-        args.tree_size.unwrap_or_default(),
-    )
-    .await?;
+    let account = options.account(args.account)?;
+    let answer = get(client, account, args.tree_size.unwrap_or_default()).await?;
     if options.output == Output::Json {
         return console.print_json(&answer);
     }

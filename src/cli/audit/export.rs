@@ -16,6 +16,7 @@ use crate::{
         connection::Client,
         console::Console,
         failure::{Failure, Stop},
+        options::ClientOptions,
     },
     proto::v1::ExportAuditEntriesRequest,
 };
@@ -23,9 +24,9 @@ use crate::{
 /// Arguments of `audit export`.
 #[derive(Debug, Clone, Args)]
 pub struct ExportArgs {
-    /// The AWS account of the ledger: 12 digits
-    #[arg(long, value_name = "ACCOUNT_ID")]
-    account: String,
+    /// The AWS account of the ledger: 12 digits [default: SHAREWARDEN_ACCOUNT]
+    #[arg(short, long, value_name = "ACCOUNT_ID")]
+    account: Option<String>,
     /// The index of the first entry
     #[arg(long, value_name = "INDEX", default_value_t = 0)]
     start: u64,
@@ -56,9 +57,14 @@ pub enum ExportFormat {
     Cloudevents,
 }
 
-pub(super) async fn export(client: &Client, args: ExportArgs, console: &mut Console<'_>) -> Result<(), Stop> {
+pub(super) async fn export(
+    options: &ClientOptions,
+    client: &Client,
+    args: ExportArgs,
+    console: &mut Console<'_>,
+) -> Result<(), Stop> {
     let request = ExportAuditEntriesRequest {
-        account_id: args.account,
+        account_id: options.account(args.account)?,
         start_index: args.start,
         end_index: args.end.unwrap_or_default(),
         tree_size: args.tree_size.unwrap_or_default(),

@@ -10,16 +10,16 @@ use crate::proto::v1::{Action, AuditEntryFilter, Cause};
 #[command(next_help_heading = "Filters")]
 pub struct FilterArgs {
     /// Only the ledger of this AWS account, which owns the images: 12 digits. May be given more than once
-    #[arg(long, value_name = "ACCOUNT_ID")]
+    #[arg(short, long, value_name = "ACCOUNT_ID")]
     account: Vec<String>,
     /// Only images in this AWS Region. May be given more than once
-    #[arg(long, value_name = "REGION")]
+    #[arg(short, long, value_name = "REGION")]
     region: Vec<String>,
     /// Only entries of this image
-    #[arg(long, value_name = "IMAGE_ID")]
+    #[arg(short, long, value_name = "IMAGE_ID")]
     image: Option<String>,
     /// Only entries with this recipient: an AWS account, 12 digits
-    #[arg(long, value_name = "ACCOUNT_ID", aliases = ["from", "shared-account"])]
+    #[arg(short, long, value_name = "ACCOUNT_ID", aliases = ["from", "shared-account"])]
     with: Option<String>,
     /// Only requests of this authenticated principal (--principal is the caller of this command). May be given more than once
     #[arg(long, value_name = "PRINCIPAL")]

@@ -5,12 +5,12 @@ use clap::Args;
 use super::filter::FilterArgs;
 use crate::{
     cli::{
-        args::PermissionName,
         connection::{AuditStub, Client},
         console::Console,
         failure::Stop,
         options::ClientOptions,
         pages::{self, ListPage, PageArgs},
+        share::PermissionName,
     },
     proto::v1::{AuditEntryOrder, ListAuditEntriesRequest, ListPermissionHistoryRequest},
 };
@@ -74,7 +74,7 @@ pub(super) async fn history(
     args: HistoryArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
-    let name = args.permission;
+    let name = args.permission.resolve(options)?;
     let mut request = ListPermissionHistoryRequest {
         account_id: name.account,
         region: name.region,

@@ -66,7 +66,7 @@ pub enum AuditCommand {
     Show(ShowArgs),
     /// List the entries about one permission, newest first
     #[command(after_long_help = with_example(
-        "sharewarden audit history --account 111122223333 --region eu-central-1 --image wsi-basewin11 --with 000011112222"
+        "sharewarden audit history 111122223333/eu-central-1/wsi-basewin11 --with 000011112222"
     ))]
     History(HistoryArgs),
     /// List the permissions at a given time, according to the ledger
@@ -128,7 +128,7 @@ pub(super) async fn run(
         AuditCommand::At(args) => at::at(options, client, args, console).await,
         AuditCommand::Watch(args) => watch::watch(options, client, args, console).await,
         AuditCommand::Summary(args) => summary::summary(options, client, &args, console).await,
-        AuditCommand::Export(args) => export::export(client, args, console).await,
+        AuditCommand::Export(args) => export::export(options, client, args, console).await,
         AuditCommand::Verify(args) => verify_live::verify(options, client, args, console).await,
     }
 }

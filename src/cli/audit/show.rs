@@ -17,9 +17,9 @@ use crate::{
 /// Arguments of `audit show`.
 #[derive(Debug, Clone, Args)]
 pub struct ShowArgs {
-    /// The AWS account of the ledger: 12 digits
-    #[arg(long, value_name = "ACCOUNT_ID")]
-    account: String,
+    /// The AWS account of the ledger: 12 digits [default: SHAREWARDEN_ACCOUNT]
+    #[arg(short, long, value_name = "ACCOUNT_ID")]
+    account: Option<String>,
     /// The index of the entry in the ledger, from 0
     #[arg(value_name = "INDEX")]
     index: u64,
@@ -36,10 +36,11 @@ pub(super) async fn show(
     args: ShowArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
-    let shown = get(client, &args).await?;
+    let account = options.account(args.account)?;
+    let shown = get(client, &account, args.index).await?;
     let hash = proof::verified_hash(&shown)?;
     let proof = if args.proof {
-        Some(prove(client, &args).await?)
+        Some(prove(client, &account, args.index).await?)
     } else {
         None
     };
@@ -59,10 +60,10 @@ pub(super) async fn show(
     Ok(())
 }
 
-async fn get(client: &Client, args: &ShowArgs) -> Result<AuditEntry, Stop> {
+async fn get(client: &Client, account: &str, log_index: u64) -> Result<AuditEntry, Stop> {
     let request = GetAuditEntryRequest {
-        account_id: args.account.clone(),
-        log_index: args.index,
+        account_id: account.to_owned(),
+        log_index,
     };
     let answer = client
         .call(client.deadline(), request, async |mut stub: AuditStub, request| {
@@ -70,15 +71,15 @@ async fn get(client: &Client, args: &ShowArgs) -> Result<AuditEntry, Stop> {
         })
         .await?;
     match answer.entry {
-        Some(entry) if entry.account_id == args.account && entry.log_index == args.index => Ok(entry),
+        Some(entry) if entry.account_id == account && entry.log_index == log_index => Ok(entry),
         _ => Err(invalid_response("the service answered with another entry, or none")),
     }
 }
 
-async fn prove(client: &Client, args: &ShowArgs) -> Result<GetInclusionProofResponse, Stop> {
+async fn prove(client: &Client, account: &str, log_index: u64) -> Result<GetInclusionProofResponse, Stop> {
     let request = GetInclusionProofRequest {
-        account_id: args.account.clone(),
-        log_index: args.index,
+        account_id: account.to_owned(),
+        log_index,
         tree_size: 0,
     };
     let answer = client

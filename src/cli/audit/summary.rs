@@ -34,10 +34,10 @@ pub struct SummaryArgs {
     #[arg(long, value_enum, value_name = "DIMENSION", value_delimiter = ',')]
     group_by: Vec<GroupBy>,
     /// Only the ledger of this AWS account: 12 digits. May be given more than once
-    #[arg(long, value_name = "ACCOUNT_ID")]
+    #[arg(short, long, value_name = "ACCOUNT_ID")]
     account: Vec<String>,
     /// Only images in this AWS Region. May be given more than once
-    #[arg(long, value_name = "REGION", conflicts_with = "top")]
+    #[arg(short, long, value_name = "REGION", conflicts_with = "top")]
     region: Vec<String>,
     /// Only this action. May be given more than once
     #[arg(long, value_enum, conflicts_with = "top")]

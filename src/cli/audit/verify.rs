@@ -40,7 +40,7 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) export: Option<PathBuf>,
     /// Verify the current ledger of this AWS account in the service: 12 digits
-    #[arg(long, value_name = "ACCOUNT_ID")]
+    #[arg(short, long, value_name = "ACCOUNT_ID")]
     pub(super) account: Option<String>,
     /// Verify all current ledgers of the service, and all ledgers with a checkpoint in --against
     #[arg(long)]

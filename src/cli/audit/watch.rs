@@ -28,7 +28,7 @@ const MAX_INITIAL_TRIES: u32 = 3;
 #[derive(Debug, Clone, Args)]
 pub struct WatchArgs {
     /// Only the ledger of this AWS account: 12 digits. May be given more than once [default: all, including new ones]
-    #[arg(long, value_name = "ACCOUNT_ID")]
+    #[arg(short, long, value_name = "ACCOUNT_ID")]
     account: Vec<String>,
     /// Begin with the first entry [default: only entries that are added from now on]
     #[arg(long)]

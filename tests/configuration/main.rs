@@ -1,6 +1,6 @@
-//! The sample configurations in `docker/`, `deploy/` and the README are valid, and every key is documented. `types` reads the
-//! keys from the types in `src/config`, `reference` writes docs/configuration.md from them, and `full` compares them with the
-//! file that sets every key.
+//! The sample configurations in `docker/`, `deploy/` and `docs/operations.md` are valid, and every key is documented. `types`
+//! reads the keys from the types in `src/config`, `reference` writes docs/configuration.md from them, and `full` compares them
+//! with the file that sets every key.
 
 #![allow(clippy::panic, reason = "a test may fail")]
 
@@ -48,10 +48,13 @@ fn the_configuration_of_the_kubernetes_example_is_valid() {
 }
 
 #[test]
-fn every_configuration_in_the_readme_is_valid() {
-    for block in blocks(&read("README.md"), "toml") {
+fn every_configuration_in_the_operations_guide_is_valid() {
+    let document = read("docs/operations.md");
+    let blocks = blocks(&document, "toml");
+    assert!(blocks.len() >= 2, "the blocks were found");
+    for block in blocks {
         if let Err(error) = Config::from_toml(block) {
-            panic!("{error}\nin this block of README.md:\n{block}");
+            panic!("{error}\nin this block of docs/operations.md:\n{block}");
         }
     }
 }

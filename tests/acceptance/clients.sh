@@ -1,18 +1,19 @@
 # The clients of docs/api.md. Sourced by run, after compose.sh.
 # shellcheck shell=bash disable=SC2154
 
-mkdir "$work/stubs"
-python3 -m grpc_tools.protoc -I proto --python_out="$work/stubs" --grpc_python_out="$work/stubs" proto/sharewarden/v1/*.proto ||
-  die "grpc_tools.protoc failed"
+export PYTHONDONTWRITEBYTECODE=1
+python3 -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation --target "$work/python" clients/python ||
+  die "pip cannot install clients/python"
+share() { PYTHONPATH=$work/python python3 clients/python/examples/share.py "$@"; }
 image=111122223333/eu-central-1/wsi-basewin11
 # with CLIENT...: runs a client with a principal in the header.
-with() { SHAREWARDEN_PRINCIPAL=example PYTHONPATH=$work/stubs PYTHONDONTWRITEBYTECODE=1 "$@"; }
+with() { SHAREWARDEN_SERVER=$service SHAREWARDEN_PRINCIPAL=example "$@"; }
 
-with python3 docs/clients/python/share.py "${service#http://}" "$image" 000011112222 'a new account' >"$work/answer" || die "share.py failed"
+with share "$image" 000011112222 'a new account' >"$work/answer" || die "share.py failed"
 grep -q ' STATE_SUCCEEDED example$' "$work/answer" || die "wrong answer from share.py: $(cat "$work/answer")"
-refused=$(with python3 docs/clients/python/share.py "${service#http://}" "$image" nobody 'a new account' 2>&1) && die "share.py accepted an invalid recipient"
-[[ $refused == INVALID_FIELDS:* ]] || die "share.py gives no reason: $refused"
-ok "the client of docs/clients/python shares an image, and prints the reason of an error"
+refused=$(with share "$image" nobody 'a new account' 2>&1) && die "share.py accepted an invalid recipient"
+[[ $refused == *INVALID_FIELDS* ]] || die "share.py gives no reason: $refused"
+ok "the client of clients/python shares an image, and prints the reason of an error"
 
 with "$client" "$service" "$image" 777788889999 'a new account' >"$work/answer" || die "examples/client failed"
 grep -q ' STATE_SUCCEEDED example$' "$work/answer" || die "wrong answer from examples/client: $(cat "$work/answer")"

@@ -33,14 +33,14 @@ ok "serve accepts a configuration with every option set"
 
 by_certificate() {
   SHAREWARDEN_TLS_CA=$full/ca.crt SHAREWARDEN_TLS_CERTIFICATE=$full/build.crt SHAREWARDEN_TLS_KEY=$full/build.key \
-    PYTHONPATH=$work/stubs PYTHONDONTWRITEBYTECODE=1 "$@"
+    SHAREWARDEN_SERVER=https://$secured "$@"
 }
-by_certificate python3 docs/clients/python/share.py "$secured" "$image" 000011112222 'a new account' >"$work/answer" || die "share.py with a certificate failed"
+by_certificate share "$image" 000011112222 'a new account' >"$work/answer" || die "share.py with a certificate failed"
 by_certificate "$client" "https://$secured" "$image" 210987654321 'a new account' >>"$work/answer" || die "examples/client with a certificate failed"
 [ "$(grep -c ' STATE_SUCCEEDED spiffe://example.com/ns/build/sa/share$' "$work/answer")" = 2 ] || die "wrong answers from the clients: $(cat "$work/answer")"
-refused=$(SHAREWARDEN_TLS_CA=$full/ca.crt SHAREWARDEN_TOKEN_FILE=$full/token PYTHONPATH=$work/stubs PYTHONDONTWRITEBYTECODE=1 \
-  python3 docs/clients/python/share.py "$secured" "$image" 000011112222 'a new account' 2>&1) && die "an auditor could grant"
-[[ $refused == POLICY_DENIED:* ]] || die "wrong answer to an auditor that grants: $refused"
+refused=$(SHAREWARDEN_SERVER=https://$secured SHAREWARDEN_TLS_CA=$full/ca.crt SHAREWARDEN_TOKEN_FILE=$full/token \
+  share "$image" 000011112222 'a new account' 2>&1) && die "an auditor could grant"
+[[ $refused == *POLICY_DENIED* ]] || die "wrong answer to an auditor that grants: $refused"
 "$program" --server "https://$secured" --tls-ca "$full/ca.crt" --token-file "$full/token" audit list --account 111122223333 >"$work/answer" ||
   die "sharewarden audit list with a token failed"
 grep -q 'spiffe://example.com/ns/build/sa/share' "$work/answer" || die "the ledger does not have the caller: $(cat "$work/answer")"

@@ -83,7 +83,7 @@ func transport() (credentials.TransportCredentials, error) {
 	}
 	pem, err := os.ReadFile(authority)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("SHAREWARDEN_TLS_CA: %w", err)
 	}
 	config := &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
 	if !config.RootCAs.AppendCertsFromPEM(pem) {
@@ -92,7 +92,7 @@ func transport() (credentials.TransportCredentials, error) {
 	if certificate := os.Getenv("SHAREWARDEN_TLS_CERTIFICATE"); certificate != "" {
 		pair, err := tls.LoadX509KeyPair(certificate, os.Getenv("SHAREWARDEN_TLS_KEY"))
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("SHAREWARDEN_TLS_CERTIFICATE, or its SHAREWARDEN_TLS_KEY: %w", err)
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
@@ -104,7 +104,7 @@ func whoCalls(ctx context.Context) (context.Context, error) {
 	if file := os.Getenv("SHAREWARDEN_TOKEN_FILE"); file != "" {
 		token, err := os.ReadFile(file)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("SHAREWARDEN_TOKEN_FILE: %w", err)
 		}
 		return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+strings.TrimSpace(string(token))), nil
 	}

@@ -1,0 +1,1 @@
+"""Tests of the package, against the program `sharewarden dev`. `scripts/check` runs them."""

@@ -51,6 +51,7 @@ fn connect_options(options: &ClientOptions) -> ConnectOptions {
 fn connect_failure(options: &ClientOptions, error: &ConnectionError) -> Failure {
     let what = error.to_string();
     match error {
+        ConnectionError::Variable { .. } => Failure::new(Exit::Invalid, what, "correct the variable"),
         ConnectionError::File { option, .. } => {
             Failure::new(Exit::Invalid, what, format!("check --{}", option.replace('_', "-")))
         }

@@ -1,5 +1,7 @@
 //! Grants and revokes. A request keeps its id over all tries, so it takes effect at most once.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use tonic::{Code, Request, Response, Status};
 use uuid::Uuid;
 
@@ -29,6 +31,16 @@ pub enum Outcome<A> {
     },
 }
 
+impl<A> Outcome<A> {
+    pub(crate) fn map<B>(self, convert: impl FnOnce(A) -> B) -> Outcome<B> {
+        match self {
+            Self::Succeeded(answer) => Outcome::Succeeded(convert(answer)),
+            Self::Failed(error) => Outcome::Failed(error),
+            Self::Unresolved { request_id, error } => Outcome::Unresolved { request_id, error },
+        }
+    }
+}
+
 impl Client {
     /// Sends a grant, with the request's id or a new random one. Returns when the outcome is known or the timeout has passed.
     pub async fn grant(&self, mut request: GrantSharePermissionRequest) -> Outcome<GrantSharePermissionResponse> {
@@ -53,9 +65,9 @@ impl Client {
         Q: Clone,
         F: AsyncFn(ShareStub, Request<Q>) -> Result<Response<A>, Status>,
     {
-        let deadline = self.deadline();
+        let mut deadline = self.deadline();
         let (mut in_doubt, mut pending) = (false, None);
-        let (mut delays, mut tries) = (0, 0);
+        let (mut delays, mut tries, mut was_silent) = (0, 0, false);
         loop {
             let mut error = match self.call_once(deadline, request.clone(), &rpc).await {
                 Ok(response) => return Outcome::Succeeded(response),
@@ -68,13 +80,28 @@ impl Client {
                 return Outcome::Failed(error);
             }
             in_doubt |= class == ErrorClass::InDoubt;
-            if error.known_reason() == Some(ErrorReason::ChangePending) {
+            let is_pending = error.known_reason() == Some(ErrorReason::ChangePending);
+            if is_pending {
                 // The service is available. The next try waits on the server until the change ends.
                 tries = 0;
                 pending = Some(error.clone());
             }
             let delay = backoff(delays).max(error.retry_delay.unwrap_or_default());
-            if class == ErrorClass::Rejected || tries >= self.tries || delay >= deadline.remaining() {
+            let mut gives_up = class == ErrorClass::Rejected || tries >= self.tries;
+            let mut is_late = delay >= deadline.remaining();
+            let is_alive = is_pending || error.is_pushback();
+            if let Some(is_stopped) = self
+                .job_is_stopped
+                .as_ref()
+                .filter(|_| is_alive || is_late && !was_silent)
+            {
+                // A job waits until the service has given no sign of life for two timeouts.
+                was_silent = !is_alive;
+                deadline = self.deadline_after(delay);
+                is_late = false;
+                gives_up |= is_stopped.load(Relaxed);
+            }
+            if gives_up || is_late {
                 return match in_doubt {
                     false => Outcome::Failed(error),
                     true => Outcome::Unresolved {

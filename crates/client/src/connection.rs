@@ -1,7 +1,11 @@
 //! Calls to the service. Each carries the credentials and a deadline, and is retried where a retry is safe. `Client` is also the
 //! test kit's short name of the generated client, which tests call without retries.
 
-use std::{error::Error as StdError, time::Duration};
+use std::{
+    error::Error as StdError,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use tonic::{
     Code, Request, Response, Status, Streaming,
@@ -57,6 +61,9 @@ pub struct Client {
     credentials: Credentials,
     timeout: Duration,
     pub(crate) tries: u32,
+    /// Set for a job: a change has no limit of time while the service answers that it is pending or that a limit is reached. The
+    /// flag ends that when it is true.
+    pub(crate) job_is_stopped: Option<Arc<AtomicBool>>,
 }
 
 impl Client {
@@ -69,12 +76,27 @@ impl Client {
             credentials,
             timeout: options.timeout,
             tries: options.tries.max(1),
+            job_is_stopped: None,
         })
+    }
+
+    /// The same client for a job, until the flag is true.
+    pub(crate) fn for_job(&self, is_stopped: &Arc<AtomicBool>) -> Self {
+        Self {
+            tries: u32::MAX,
+            job_is_stopped: Some(Arc::clone(is_stopped)),
+            ..self.clone()
+        }
     }
 
     /// The deadline of a call that starts now.
     pub fn deadline(&self) -> Deadline {
         Deadline::after(self.timeout)
+    }
+
+    /// The deadline of a call that starts after `delay`.
+    pub(crate) fn deadline_after(&self, delay: Duration) -> Deadline {
+        Deadline::after(delay + self.timeout)
     }
 
     /// Calls `rpc`, and retries while the service answers UNAVAILABLE. For grants and revokes, use [`grant`](Self::grant)

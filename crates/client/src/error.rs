@@ -82,6 +82,18 @@ impl Error {
         self.code == Code::Unavailable && self.known_reason() != Some(ErrorReason::UpstreamUnavailable)
     }
 
+    /// True if the service did nothing because of a limit, and says when to send the request again.
+    pub(crate) fn is_pushback(&self) -> bool {
+        self.known_reason() == Some(ErrorReason::Overloaded) && self.retry_delay.is_some()
+    }
+
+    /// True if the next request of a job would fail in the same way: the service does not answer, does not know the caller, or
+    /// is another program.
+    pub(crate) fn stops_a_job(&self) -> bool {
+        let is_other_limit = self.known_reason() == Some(ErrorReason::Overloaded);
+        is_other_limit || self.is_retryable() || matches!(self.code, Code::Unauthenticated | Code::Unimplemented)
+    }
+
     /// True if no answer arrived before the deadline.
     pub(crate) fn is_timeout(&self) -> bool {
         matches!(self.code, Code::DeadlineExceeded | Code::Cancelled)

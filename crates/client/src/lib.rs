@@ -1,26 +1,43 @@
 //! A client of sharewarden: the generated types, and calls that are retried safely.
 //!
-//! [`Client::grant`] and [`Client::revoke`] give the request an id and retry with the same id until the outcome is known. They
-//! wait for a pending change, and return one [`Outcome`]. [`Client::call`] makes any other call. An [`Error`] has the reason and
-//! the metadata that the service sent. The generated types are in [`proto`].
+//! A program that shares an image needs these lines. The environment variables are those of the command line
+//! ([`ConnectOptions::from_environment`]).
 //!
 //! ```no_run
-//! # async fn share() -> Result<(), Box<dyn std::error::Error>> {
 //! use sharewarden_client::{Client, ConnectOptions, Outcome, proto::v1::GrantSharePermissionRequest};
 //!
-//! let client = Client::connect(&ConnectOptions::new("http://127.0.0.1:7443".parse()?)).await?;
-//! let mut request = GrantSharePermissionRequest::default();
-//! request.image_id = "wsi-basewin11".into(); // and account_id, region, shared_account_id, reason
-//! match client.grant(request).await {
-//!     Outcome::Succeeded(answer) => println!("{:?}", answer.change),
-//!     Outcome::Failed(error) => println!("{error}: {:?}", error.reason),
-//!     Outcome::Unresolved { request_id, .. } => println!("ask again with {request_id}"),
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let client = Client::connect(&ConnectOptions::from_environment()?).await?;
+//!     let request = GrantSharePermissionRequest {
+//!         account_id: "111122223333".into(),
+//!         region: "eu-central-1".into(),
+//!         image_id: "wsi-basewin11".into(),
+//!         shared_account_id: "000011112222".into(),
+//!         reason: "build 7".into(),
+//!         ..Default::default()
+//!     };
+//!     match client.grant(request).await {
+//!         Outcome::Succeeded(answer) => println!("shared: {:?}", answer.change),
+//!         Outcome::Failed(error) => return Err(error.into()),
+//!         Outcome::Unresolved { request_id, .. } => println!("not known yet; send it again with {request_id}"),
+//!     }
+//!     Ok(())
 //! }
-//! # Ok(())
-//! # }
 //! ```
 //!
-//! Read `options`, then `connection`, then `change`.
+//! # What it promises
+//!
+//! - [`Client::grant`] and [`Client::revoke`] give a request one id, and send it with the same id until its outcome is known. So
+//!   it takes effect once, whatever happens to the connection (`tests/cuts.rs` cuts it after every byte).
+//! - They return one [`Outcome`], which is the one in the ledger. An outcome that is not known is never called a failure.
+//! - They wait for a pending change, for the client's timeout at most. A change that the service accepted goes on after that, and
+//!   also when the future is dropped.
+//! - [`job::Job`] makes many changes with the same promises over several runs of the program.
+//! - [`Client::call`] makes any other call, and retries while the service is unavailable. An [`Error`] has the reason and the
+//!   metadata that the service sent. The generated types are in [`proto`].
+//!
+//! Read `options`, then `connection`, then `change`, then `job`.
 
 mod change;
 mod channel;
@@ -29,6 +46,7 @@ mod credentials;
 mod deadline;
 mod error;
 mod follow;
+pub mod job;
 mod options;
 
 pub use change::Outcome;

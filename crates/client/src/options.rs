@@ -1,8 +1,11 @@
 //! The options of a connection: server, credentials, timeout and tries.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use tonic::{metadata::AsciiMetadataValue, transport::Uri};
+
+/// The address of `sharewarden dev`.
+const DEFAULT_SERVER: &str = "http://127.0.0.1:7443";
 
 /// How to connect to the service.
 #[derive(Debug, Clone)]
@@ -43,6 +46,24 @@ impl ConnectOptions {
         }
     }
 
+    /// The options of the environment variables that the command line reads, too: `SHAREWARDEN_SERVER` (default: the address of
+    /// `sharewarden dev`), `SHAREWARDEN_PRINCIPAL`, `SHAREWARDEN_TLS_CA`, `SHAREWARDEN_TLS_CERTIFICATE`, `SHAREWARDEN_TLS_KEY`
+    /// and `SHAREWARDEN_TOKEN_FILE`. An empty variable counts as not set. The rest is as in [`new`](Self::new).
+    ///
+    /// # Errors
+    /// [`ConnectionError::Variable`].
+    pub fn from_environment() -> Result<Self, ConnectionError> {
+        let file = |name| variable(name).map(PathBuf::from);
+        Ok(Self {
+            principal: parsed("SHAREWARDEN_PRINCIPAL")?,
+            tls_ca: file("SHAREWARDEN_TLS_CA"),
+            tls_certificate: file("SHAREWARDEN_TLS_CERTIFICATE"),
+            tls_key: file("SHAREWARDEN_TLS_KEY"),
+            token_file: file("SHAREWARDEN_TOKEN_FILE"),
+            ..Self::new(parsed("SHAREWARDEN_SERVER")?.unwrap_or(Uri::from_static(DEFAULT_SERVER)))
+        })
+    }
+
     /// True if nobody on the network can read what is sent: TLS, or a loopback address.
     pub(crate) fn is_confidential(&self) -> bool {
         let host = self.server.host().unwrap_or_default();
@@ -59,9 +80,32 @@ impl ConnectOptions {
     }
 }
 
+/// The value of an environment variable; `None` if it is not set or empty.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the environment is how a program is told its server"
+)]
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+fn parsed<T: std::str::FromStr>(name: &'static str) -> Result<Option<T>, ConnectionError> {
+    let Some(value) = variable(name) else {
+        return Ok(None);
+    };
+    let parsed = value.to_str().and_then(|text| text.parse().ok());
+    parsed.map(Some).ok_or(ConnectionError::Variable { name })
+}
+
 /// Why there is no connection. No call was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
+    /// An environment variable has a value that cannot be used: no URL, or a name that is no visible ASCII.
+    #[error("the environment variable {name} has a value that cannot be used")]
+    Variable {
+        /// The variable.
+        name: &'static str,
+    },
     /// A file that the options name cannot be read or has wrong content.
     #[error("cannot use {}: {why}", file.display())]
     File {

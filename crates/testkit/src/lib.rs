@@ -1,6 +1,7 @@
 //! Shared code of tests, benchmarks and examples.
 //!
-//! - [`stack`]: a whole service with its simulator; [`postgres`]: databases; [`proxy`]: a proxy that injects faults.
+//! - [`stack`]: a whole service with its simulator; [`postgres`]: databases; [`proxy`]: a proxy that injects faults;
+//!   [`cutter`]: a proxy that cuts a connection after an exact number of bytes.
 //! - [`pending`]: pending changes without a worker; [`load`]: a generated history of one year.
 //! - [`credentials`]: certificates and tokens; [`http2`]: a raw HTTP/2 client; [`log`]: captured logs.
 //! - [`checker`]: the model checker.
@@ -16,6 +17,7 @@
 
 pub mod checker;
 pub mod credentials;
+pub mod cutter;
 pub mod http2;
 #[allow(
     clippy::print_stderr,

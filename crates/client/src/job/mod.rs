@@ -1,0 +1,174 @@
+//! Many grants or revokes as one job, which may be interrupted and run again.
+//!
+//! [`Job::plan`] asks the service what each change would do, and changes nothing. [`Job::run`] makes the changes. Each request
+//! id is derived from the change and from the permission that the plan saw ([`request_id`]). So a second run after any
+//! interruption acts once, and a job that is repeated later, after the shares were made again, acts again.
+//!
+//! ```no_run
+//! # async fn leave(client: sharewarden_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+//! use sharewarden_client::{job::{Action, Job, ShareChange}, proto::v1::ListSharePermissionsRequest};
+//!
+//! let filter = ListSharePermissionsRequest { shared_account_id: "000011112222".into(), ..Default::default() };
+//! let revoke = |share| ShareChange { action: Action::Revoke, share, reason: "the partner left".into(), ticket: String::new() };
+//! let changes = client.shares(filter).await?.into_iter().map(revoke).collect();
+//! let job = Job::plan(&client, changes, |_| ()).await?;
+//! let report = job.run(&client, std::future::pending(), |_| ()).await;
+//! for (step, ending) in job.steps().iter().zip(&report.endings) {
+//!     println!("{}: {ending:?}", step.change.share);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod plan;
+mod request_id;
+mod run;
+
+use std::fmt;
+
+use crate::{
+    change::Outcome,
+    connection::{Client, ShareStub},
+    error::Error,
+    proto::v1::{
+        Change, GrantSharePermissionRequest, ListSharePermissionsRequest, RevokeSharePermissionRequest,
+        SharePermission, share_permission::State,
+    },
+};
+
+pub use plan::{Step, Verdict};
+pub use request_id::request_id;
+pub use run::{Ending, Report};
+
+/// Maximum calls of a job at the same time. Far below the calls that a principal may have open, because the job shares that quota
+/// with the other calls of its principal, and AWS is slower than 32 calls at once in any case.
+const CONCURRENCY: usize = 32;
+
+/// The maximum page size of the service, in permissions.
+const PAGE_SIZE: i32 = 500;
+
+/// One permission: may `shared_account_id` copy the image? Displays as `ACCOUNT/REGION/IMAGE with RECIPIENT`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Share {
+    /// The AWS account that owns the image: 12 digits.
+    pub account_id: String,
+    /// The AWS Region of the image.
+    pub region: String,
+    /// The image.
+    pub image_id: String,
+    /// The recipient, the AWS account that may copy the image: 12 digits.
+    pub shared_account_id: String,
+}
+
+/// What to do with a share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Let the recipient copy the image.
+    Grant,
+    /// Stop letting the recipient copy the image.
+    Revoke,
+}
+
+/// One change of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShareChange {
+    /// Grant or revoke.
+    pub action: Action,
+    /// Which share. A job should have each share once.
+    pub share: Share,
+    /// The reason, for the audit history: 1 to 1024 characters.
+    pub reason: String,
+    /// The ticket, for the audit history: at most 128 characters; may be empty.
+    pub ticket: String,
+}
+
+/// A planned job.
+#[derive(Debug, Clone)]
+pub struct Job {
+    steps: Vec<Step>,
+}
+
+impl Job {
+    /// The steps, in the order of the changes.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            account_id,
+            region,
+            image_id,
+            shared_account_id,
+        } = self;
+        write!(f, "{account_id}/{region}/{image_id} with {shared_account_id}")
+    }
+}
+
+impl Client {
+    /// The shares that match the filter and may be in effect: all that are not NOT_SHARED. Reads all pages. The service knows
+    /// the shares that were made through it, and no others.
+    ///
+    /// # Errors
+    /// The error of the service, which needs the role of a reader for this.
+    pub async fn shares(&self, mut filter: ListSharePermissionsRequest) -> Result<Vec<Share>, Error> {
+        filter.page_size = PAGE_SIZE;
+        let mut shares = Vec::new();
+        loop {
+            let call = async |mut stub: ShareStub, request| stub.list_share_permissions(request).await;
+            let page = self.call(self.deadline(), filter.clone(), call).await?;
+            let in_effect = page.permissions.into_iter().filter(|it| it.state() != State::NotShared);
+            shares.extend(in_effect.map(|permission| Share {
+                account_id: permission.account_id,
+                region: permission.region,
+                image_id: permission.image_id,
+                shared_account_id: permission.shared_account_id,
+            }));
+            if page.next_page_token.is_empty() {
+                return Ok(shares);
+            }
+            filter.page_token = page.next_page_token;
+        }
+    }
+}
+
+/// The answer to a grant or a revoke.
+struct Answer {
+    permission: Option<SharePermission>,
+    change: Option<Change>,
+}
+
+/// Sends the change, or only has it checked.
+async fn send(client: &Client, change: &ShareChange, request_id: String, validate_only: bool) -> Outcome<Answer> {
+    // Grants and revokes have the same fields.
+    macro_rules! send {
+        ($request:ident, $method:ident) => {{
+            let Share {
+                account_id,
+                region,
+                image_id,
+                shared_account_id,
+            } = change.share.clone();
+            let request = $request {
+                account_id,
+                region,
+                image_id,
+                shared_account_id,
+                request_id,
+                reason: change.reason.clone(),
+                ticket: change.ticket.clone(),
+                validate_only,
+            };
+            client.$method(request).await.map(|answer| Answer {
+                permission: answer.permission,
+                change: answer.change,
+            })
+        }};
+    }
+    match change.action {
+        Action::Grant => send!(GrantSharePermissionRequest, grant),
+        Action::Revoke => send!(RevokeSharePermissionRequest, revoke),
+    }
+}

@@ -1,0 +1,84 @@
+//! The plan of a job: what each of its changes would do.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+
+use super::{Action, CONCURRENCY, Job, ShareChange, request_id, send};
+use crate::{
+    change::Outcome,
+    connection::Client,
+    error::Error,
+    proto::v1::{SharePermission, share_permission::State},
+};
+
+/// One change of a planned job.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// The change.
+    pub change: ShareChange,
+    /// The permission when the job was planned; `None` if the service has none, or refuses the change.
+    pub before: Option<SharePermission>,
+    /// What the job will do with the change.
+    pub verdict: Verdict,
+    /// The id of the request, a UUID.
+    pub request_id: String,
+}
+
+/// What a job does with a change.
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    /// Sends it.
+    Send,
+    /// Nothing: the share is as the change wants it, and no other change is pending.
+    Unchanged,
+    /// Nothing: the service would refuse the change.
+    Refused(Error),
+}
+
+impl Job {
+    /// Asks the service what each change would do, and changes nothing. `checked` is called after each answer, with the number
+    /// of changes that are checked.
+    ///
+    /// # Errors
+    /// The error that stops the job: the service does not answer, or does not know the caller. A change that the service would
+    /// refuse is not an error: its [`Verdict`] says so.
+    pub async fn plan(
+        client: &Client,
+        changes: Vec<ShareChange>,
+        mut checked: impl FnMut(usize),
+    ) -> Result<Self, Error> {
+        let client = &client.for_job(&Arc::default());
+        let mut answers = stream::iter(changes.into_iter().map(|change| check(client, change))).buffered(CONCURRENCY);
+        let mut steps = Vec::new();
+        while let Some(step) = answers.next().await {
+            steps.push(step?);
+            checked(steps.len());
+        }
+        Ok(Self { steps })
+    }
+}
+
+async fn check(client: &Client, change: ShareChange) -> Result<Step, Error> {
+    let (before, verdict) = match send(client, &change, String::new(), true).await {
+        Outcome::Succeeded(answer) => {
+            let verdict = verdict(change.action, answer.permission.as_ref());
+            (answer.permission, verdict)
+        }
+        Outcome::Failed(error) if !error.stops_a_job() => (None, Verdict::Refused(error)),
+        Outcome::Failed(error) | Outcome::Unresolved { error, .. } => return Err(error),
+    };
+    Ok(Step {
+        request_id: request_id(&change, before.as_ref()).to_string(),
+        change,
+        before,
+        verdict,
+    })
+}
+
+fn verdict(action: Action, permission: Option<&SharePermission>) -> Verdict {
+    match (action, permission.map(SharePermission::state)) {
+        (Action::Grant, Some(State::Shared)) | (Action::Revoke, Some(State::NotShared)) => Verdict::Unchanged,
+        _ => Verdict::Send,
+    }
+}

@@ -1,0 +1,126 @@
+//! The request id of a change in a job.
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::{Action, ShareChange};
+use crate::proto::v1::{Access, SharePermission, share_permission::State};
+
+/// Separates these ids from those of other programs. A new form of the derivation gets a new name.
+const NAMESPACE: &str = "sharewarden job, form 1";
+
+/// The request id of a change: a UUID version 8, from the SHA-256 of the change and of the generation of the permission that it
+/// starts from. `before` is the permission as the service has it; `None` if it has none.
+///
+/// The generation counts the accepted changes of a permission, so it names the state that the change starts from:
+///
+/// - A run that is repeated before its request was accepted sees the same generation, and sends the same id.
+/// - While the change is pending, the generation is one higher and the permission wants what the change wants. So the
+///   change starts from the generation before, and has the same id.
+/// - After it has ended, the generation is higher: a repetition of a failed change, or of one that was undone since, gets a
+///   new id.
+pub fn request_id(change: &ShareChange, before: Option<&SharePermission>) -> Uuid {
+    let share = &change.share;
+    let (action, wanted) = match change.action {
+        Action::Grant => ("GRANT", Access::Shared),
+        Action::Revoke => ("REVOKE", Access::NotShared),
+    };
+    let from_generation = before.map_or(0, |permission| {
+        let is_under_way = permission.state() == State::Pending && permission.desired() == wanted;
+        permission.generation.saturating_sub(u64::from(is_under_way))
+    });
+    let mut hash = Sha256::new();
+    for text in [
+        NAMESPACE,
+        action,
+        &share.account_id,
+        &share.region,
+        &share.image_id,
+        &share.shared_account_id,
+        &from_generation.to_string(),
+        &change.reason,
+        &change.ticket,
+    ] {
+        // With the lengths, no two lists of texts give the same bytes.
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    }
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.finalize()[..16]);
+    Uuid::new_v8(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::Share;
+
+    fn revoke() -> ShareChange {
+        ShareChange {
+            action: Action::Revoke,
+            share: Share {
+                account_id: "111122223333".into(),
+                region: "eu-central-1".into(),
+                image_id: "wsi-basewin11".into(),
+                shared_account_id: "000011112222".into(),
+            },
+            reason: "the partner left".into(),
+            ticket: String::new(),
+        }
+    }
+
+    fn permission(generation: u64, state: State, desired: Access) -> SharePermission {
+        SharePermission {
+            generation,
+            state: state.into(),
+            desired: desired.into(),
+            ..SharePermission::default()
+        }
+    }
+
+    #[test]
+    fn a_run_that_is_repeated_sends_the_same_id_until_the_change_has_ended() {
+        let shared = permission(3, State::Shared, Access::Shared);
+        let under_way = permission(4, State::Pending, Access::NotShared);
+        let first = request_id(&revoke(), Some(&shared));
+        assert_eq!(first.get_version_num(), 8);
+        assert_eq!(request_id(&revoke(), Some(&shared)), first);
+        assert_eq!(request_id(&revoke(), Some(&under_way)), first);
+    }
+
+    #[test]
+    fn a_failed_change_and_a_later_share_get_new_ids() {
+        let first = request_id(&revoke(), Some(&permission(3, State::Shared, Access::Shared)));
+        for later in [
+            permission(4, State::Shared, Access::Shared),
+            permission(4, State::Unknown, Access::Shared),
+            permission(4, State::Pending, Access::Shared),
+            permission(5, State::Shared, Access::Shared),
+        ] {
+            assert_ne!(request_id(&revoke(), Some(&later)), first, "{later:?}");
+        }
+    }
+
+    #[test]
+    fn every_part_of_a_change_is_in_its_id() {
+        let changed = |alter: fn(&mut ShareChange)| {
+            let mut change = revoke();
+            alter(&mut change);
+            request_id(&change, None)
+        };
+        let ids = [
+            changed(|_| ()),
+            changed(|it| it.action = Action::Grant),
+            changed(|it| it.share.account_id.push('1')),
+            changed(|it| it.share.region.push('1')),
+            changed(|it| it.share.image_id.push('1')),
+            changed(|it| it.share.shared_account_id.push('1')),
+            changed(|it| it.reason.push('1')),
+            changed(|it| it.ticket.push('1')),
+            // The same texts one after the other.
+            changed(|it| it.ticket.push_str(&std::mem::take(&mut it.reason))),
+        ];
+        let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
+        assert_eq!(distinct.len(), ids.len());
+    }
+}

@@ -10,7 +10,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 #[cfg(feature = "dev")]
 use sharewarden::dev::{self, DevCommand};
 use sharewarden::{
-    archive,
+    archive::{self, Event},
     audit::Confirmation,
     cli::{self, AuditCommand, ClientCommand, ClientOptions, KeyCommand},
     clock::Clock,
@@ -306,12 +306,23 @@ async fn archive_months(options: ArchiveOptions) -> Result<(), BoxError> {
             Detached::Kept
         },
     };
-    let mut months = 0;
-    let done = server::archive(&config, &archived, |event| {
-        months += u32::from(matches!(event, archive::Event::Archived { .. }));
-        note(&event);
+    let (mut out, mut notes) = (io::stdout(), io::stderr());
+    let console = console(&mut out, &mut notes);
+    let (mut months, mut progress) = (0, None);
+    let done = server::archive(&config, &archived, |event| match event {
+        Event::Begun { steps, .. } => {
+            let meter = progress.insert(cli::ProgressMeter::of_steps(&console, &event.to_string()));
+            meter.total(steps);
+        }
+        Event::Advanced { done } => progress.iter().for_each(|meter| meter.done(done)),
+        Event::Written { .. } | Event::Archived { .. } => {
+            months += u32::from(matches!(event, Event::Archived { .. }));
+            progress = None;
+            note(&event);
+        }
     })
     .await;
+    drop(progress);
     telemetry.end().await;
     done?;
     if months == 0 {

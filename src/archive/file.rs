@@ -25,8 +25,13 @@ use super::Error;
 const BUFFER_BYTES: usize = 1 << 16;
 
 /// Writes the entries of `range` into a file of the folder, and the checkpoint that covers them into another. A file gets its
-/// final name only after it is complete and synced to disk.
-pub(super) async fn write(audit: &Audit, folder: &Path, range: &ArchiveRange) -> Result<PathBuf, Error> {
+/// final name only after it is complete and synced to disk. `written` is called with the number of entries so far.
+pub(super) async fn write(
+    audit: &Audit,
+    folder: &Path,
+    range: &ArchiveRange,
+    written: impl FnMut(u64),
+) -> Result<PathBuf, Error> {
     let path = folder.join(format!("{}.jsonl.gz", range.account));
     let failed = |source| Error::File {
         file: path.clone(),
@@ -36,7 +41,7 @@ pub(super) async fn write(audit: &Audit, folder: &Path, range: &ArchiveRange) ->
     check_free(&path, range, audit.keys.verifiers())?;
     let unfinished = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     let mut out = GzEncoder::new(BufWriter::new(unfinished), Compression::default());
-    export(audit, folder, range, &mut out, &failed).await?;
+    export(audit, folder, range, &mut out, written, &failed).await?;
     let unfinished = out.finish().and_then(|out| Ok(out.into_inner()?)).map_err(failed)?;
     persist(unfinished, &path).map_err(failed)?;
     Ok(path)
@@ -45,7 +50,7 @@ pub(super) async fn write(audit: &Audit, folder: &Path, range: &ArchiveRange) ->
 /// Only a file of the same entries, left by an interrupted run, may be overwritten. Another file may be the only copy of older
 /// entries of this month, or of another database.
 fn check_free(path: &Path, range: &ArchiveRange, keys: &[VerifierKey]) -> Result<(), Error> {
-    if fs::symlink_metadata(path).is_ok() && verify(path, range, keys).is_err() {
+    if fs::symlink_metadata(path).is_ok() && verify(path, range, keys, |_| ()).is_err() {
         return Err(Error::FileExists { file: path.into() });
     }
     Ok(())
@@ -63,6 +68,7 @@ async fn export(
     folder: &Path,
     range: &ArchiveRange,
     out: &mut impl Write,
+    mut written: impl FnMut(u64),
     failed: &impl Fn(io::Error) -> Error,
 ) -> Result<(), Error> {
     let export_failed = |source| Error::Export {
@@ -80,7 +86,9 @@ async fn export(
     write_note(folder, &header)?;
     let mut text = String::new();
     let mut writer = export::ExportWriter::begin(&header, &mut text).map_err(encoding_failed)?;
+    let mut count = 0;
     while let Some(entries) = pages.next().await.map_err(export_failed)? {
+        count += entries.len() as u64;
         for entry in entries {
             writer
                 .entry(&entry.text, &entry.leaf_hash, &mut text)
@@ -88,6 +96,7 @@ async fn export(
         }
         out.write_all(text.as_bytes()).map_err(failed)?;
         text.clear();
+        written(count);
     }
     out.write_all(text.as_bytes()).map_err(failed)
 }
@@ -105,8 +114,14 @@ fn write_note(folder: &Path, header: &Header) -> Result<(), Error> {
     })
 }
 
-/// Reads a file back and verifies it as an auditor would. Returns its SHA-256.
-pub(super) fn verify(path: &Path, range: &ArchiveRange, keys: &[VerifierKey]) -> Result<Hash, Error> {
+/// Reads a file back and verifies it as an auditor would. `verified` is called with the number of entries so far. Returns the
+/// file's SHA-256.
+pub(super) fn verify(
+    path: &Path,
+    range: &ArchiveRange,
+    keys: &[VerifierKey],
+    mut verified: impl FnMut(u64),
+) -> Result<Hash, Error> {
     let failed = |source| Error::File {
         file: path.into(),
         source,
@@ -121,9 +136,10 @@ pub(super) fn verify(path: &Path, range: &ArchiveRange, keys: &[VerifierKey]) ->
     while lines.read_until(b'\n', &mut line).map_err(failed)? > 0 {
         verifier.line(&line).map_err(invalid)?;
         line.clear();
+        verified(verifier.progress().done);
     }
-    let verified = verifier.finish().map_err(invalid)?;
-    let found = (verified.account, verified.start_index, verified.end_index);
+    let read = verifier.finish().map_err(invalid)?;
+    let found = (read.account, read.start_index, read.end_index);
     if found != (range.account, range.start_index, range.end_index) {
         return Err(failed(io::Error::other(
             "the file has other entries than those of the month",

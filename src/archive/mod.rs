@@ -40,9 +40,23 @@ pub struct ArchivePlan {
     pub then: Detached,
 }
 
-/// A completed step.
+/// What has happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
+    /// The entries of an account in a month are being written.
+    Begun {
+        /// The account.
+        account: AccountId,
+        /// The month.
+        month: Month,
+        /// The number of steps: each entry is written, and then verified.
+        steps: u64,
+    },
+    /// This number of steps is done, of those of the account and month that were begun last.
+    Advanced {
+        /// The number of steps.
+        done: u64,
+    },
     /// The entries of an account are in a verified file.
     Written {
         /// The path of the file.
@@ -62,6 +76,8 @@ pub enum Event {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Begun { account, month, .. } => write!(f, "archiving {month} of account {account}"),
+            Self::Advanced { done } => write!(f, "{done} steps are done"),
             Self::Written { file, entries } => write!(f, "{}: {entries} entries, verified", file.display()),
             Self::Archived { month, entries } => write!(f, "{month} was archived: {entries} entries"),
         }
@@ -97,8 +113,17 @@ async fn archive(
     let mut files = Vec::new();
     for range in partitions::ranges(&audit.database, partition).await? {
         check_complete(&audit.database, &range).await?;
-        let path = file::write(audit, &folder, &range).await?;
-        let sha256 = file::verify(&path, &range, audit.keys.verifiers())?;
+        report(Event::Begun {
+            account: range.account,
+            month,
+            steps: 2 * range.entries,
+        });
+        let path = file::write(audit, &folder, &range, |done| report(Event::Advanced { done })).await?;
+        let sha256 = file::verify(&path, &range, audit.keys.verifiers(), |verified| {
+            report(Event::Advanced {
+                done: range.entries + verified,
+            });
+        })?;
         report(Event::Written {
             file: path.clone(),
             entries: range.entries,

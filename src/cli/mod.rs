@@ -25,6 +25,7 @@ mod list;
 mod options;
 mod pages;
 mod printer;
+mod progress;
 mod read;
 mod render;
 mod share;
@@ -45,6 +46,7 @@ pub use failure::{EXIT_CODES, Exit, Failure};
 pub use health::HealthArgs;
 pub use options::{ClientOptions, Output, without_empty_variables};
 pub use pages::PageArgs;
+pub use progress::ProgressMeter;
 pub use share::{ImageName, PermissionName};
 
 /// Runs one client command: calls the service, and prints the answer.

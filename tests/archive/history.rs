@@ -72,10 +72,19 @@ pub(crate) fn plan(before: Month, to: &Path) -> ArchivePlan {
 /// Archives, and returns the written files.
 pub(crate) async fn archive(stack: &Stack, plan: &ArchivePlan) -> Result<Vec<PathBuf>, server::ServerError> {
     let mut files = Vec::new();
-    let on_event = |event| {
-        if let Event::Written { file, .. } = event {
+    // The steps of the account and month that were begun last, and those that are done.
+    let (mut all, mut done) = (0, 0);
+    let on_event = |event| match event {
+        Event::Begun { steps, .. } => (all, done) = (steps, 0),
+        Event::Advanced { done: now } => {
+            assert!(done <= now && now <= all, "{done} {now} {all}");
+            done = now;
+        }
+        Event::Written { file, entries } => {
+            assert_eq!((done, all), (2 * entries, 2 * entries), "a progress bar ends at 100 %");
             files.push(file);
         }
+        Event::Archived { .. } => (),
     };
     server::archive(&configuration(stack), plan, on_event).await?;
     Ok(files)

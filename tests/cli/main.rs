@@ -27,6 +27,7 @@ mod harness;
 mod keys;
 mod ledger;
 mod printing;
+mod progress;
 mod proxies;
 mod requests;
 mod service;

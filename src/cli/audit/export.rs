@@ -10,13 +10,14 @@ use std::{
 use clap::{Args, ValueEnum};
 use tempfile::NamedTempFile;
 
-use super::{formats::Encoder, ledger_stream::LedgerStream, progress::ProgressMeter, verifier_keys::unwritable};
+use super::{formats::Encoder, ledger_stream::LedgerStream, verifier_keys::unwritable};
 use crate::{
     cli::{
         connection::Client,
         console::Console,
         failure::{Failure, Stop},
         options::ClientOptions,
+        progress::ProgressMeter,
     },
     proto::v1::ExportAuditEntriesRequest,
 };
@@ -70,16 +71,23 @@ pub(super) async fn export(
         tree_size: args.tree_size.unwrap_or_default(),
     };
     let mut ledger = LedgerStream::open(client, request).await?;
+    let what = format!("exporting {}", ledger.header().account);
     match args.to {
         None => {
             let mut print = |text: &str, console: &mut Console<'_>| console.print(text);
-            write(&mut ledger, args.format, console, &mut print).await?;
+            // A terminal that shows the entries has no place for a bar.
+            let progress = match console.width() {
+                Some(_) => ProgressMeter::hidden(),
+                None => ProgressMeter::of(console, &what, "entries"),
+            };
+            write(&mut ledger, args.format, progress, console, &mut print).await?;
             Ok(())
         }
         Some(path) => {
             let mut file = NewFile::create(&path)?;
             let mut append = |text: &str, _: &mut Console<'_>| Ok(file.write(text)?);
-            let entries = write(&mut ledger, args.format, console, &mut append).await?;
+            let progress = ProgressMeter::of(console, &what, "entries");
+            let entries = write(&mut ledger, args.format, progress, console, &mut append).await?;
             file.complete()?;
             console.note(format_args!("note: {entries} entries are in {}", path.display()));
             Ok(())
@@ -90,11 +98,11 @@ pub(super) async fn export(
 async fn write(
     ledger: &mut LedgerStream<'_>,
     format: ExportFormat,
+    progress: ProgressMeter,
     console: &mut Console<'_>,
     put: &mut impl FnMut(&str, &mut Console<'_>) -> Result<(), Stop>,
 ) -> Result<u64, Stop> {
     let header = ledger.header().clone();
-    let mut progress = ProgressMeter::new(console, &format!("exporting {}", header.account));
     progress.total(header.end_index - header.start_index);
     let mut text = String::new();
     let mut encoder = Encoder::begin(format, &header, &mut text)?;

@@ -18,7 +18,6 @@ mod key;
 mod ledger_stream;
 mod list;
 mod ocsf;
-mod progress;
 mod proof;
 mod show;
 mod state;

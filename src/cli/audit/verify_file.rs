@@ -9,7 +9,6 @@ use std::{
 use flate2::bufread::MultiGzDecoder;
 
 use super::{
-    progress::ProgressMeter,
     proof::TAMPERED,
     verifier_keys::unreadable,
     verify::{self, VerifyArgs, failure},
@@ -19,6 +18,7 @@ use crate::{
         console::Console,
         failure::{Exit, Failure, Stop},
         options::ClientOptions,
+        progress::ProgressMeter,
     },
     ledger::{export::Header, verify::Verifier},
 };
@@ -35,7 +35,7 @@ pub(in crate::cli) fn verify(options: &ClientOptions, args: VerifyArgs, console:
     let header = Header::parse(first.trim_ascii_end()).ok();
     let older = args.against(header.as_ref().map(|header| header.account))?;
     let mut verifier = Verifier::new(args.keys(), older);
-    let mut progress = ProgressMeter::new(console, &format!("verifying {}", path.display()));
+    let progress = ProgressMeter::of(console, &format!("verifying {}", path.display()), "entries");
     if !lines.line().is_empty() {
         verifier.line(lines.line()).map_err(|wrong| failure(&wrong))?;
     }

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 
 use super::{
     ledger_stream::{self, LedgerStream, OpenError},
-    progress::ProgressMeter,
     show::invalid_response,
     state::FollowedLedger,
     verify::{self, VerifyArgs, failure},
@@ -16,6 +15,7 @@ use crate::{
         console::Console,
         failure::{Exit, Failure, Stop},
         options::ClientOptions,
+        progress::ProgressMeter,
     },
     client::Error,
     domain::AccountId,
@@ -97,7 +97,7 @@ async fn ledger(
     }
     let older = args.against(Some(header.account))?;
     let mut verifier = LedgerVerifier::new(&header, &args.keys(), older.as_deref()).map_err(|wrong| failure(&wrong))?;
-    let mut progress = ProgressMeter::new(console, &format!("verifying {account_id}"));
+    let progress = ProgressMeter::of(console, &format!("verifying {account_id}"), "entries");
     progress.total(verifier.progress().total);
     let mut followed = args.state.then(|| FollowedLedger::new(header.account));
     while let Some(entries) = ledger.next().await? {

@@ -1,0 +1,67 @@
+//! The progress bar of a long command. It is on standard error, and only there if that is a terminal.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::console::Console;
+
+/// How often the bar is drawn while nothing moves.
+const TICK: Duration = Duration::from_millis(500);
+
+/// A progress bar on a terminal; hidden if standard error is not a terminal. It disappears when it is dropped.
+pub struct ProgressMeter {
+    bar: ProgressBar,
+}
+
+impl ProgressMeter {
+    /// A bar that counts `unit` (a plural noun).
+    pub fn of(console: &Console<'_>, what: &str, unit: &str) -> Self {
+        Self::new(console, what, &format!("{{human_pos}}/{{human_len}} {unit}"))
+    }
+
+    /// A bar that counts steps, and shows them as a percentage.
+    pub fn of_steps(console: &Console<'_>, what: &str) -> Self {
+        Self::new(console, what, "{percent}%")
+    }
+
+    pub(super) fn hidden() -> Self {
+        Self {
+            bar: ProgressBar::hidden(),
+        }
+    }
+
+    fn new(console: &Console<'_>, what: &str, count: &str) -> Self {
+        if !console.has_progress() {
+            return Self::hidden();
+        }
+        let bar = ProgressBar::new(0);
+        let chars = if console.has_unicode() {
+            "█▉▊▋▌▍▎▏ "
+        } else {
+            "#> "
+        };
+        if let Ok(style) = ProgressStyle::with_template(&format!("{{msg}} [{{wide_bar}}] {count}, {{eta}} left")) {
+            bar.set_style(style.progress_chars(chars));
+        }
+        bar.set_message(what.to_owned());
+        bar.enable_steady_tick(TICK);
+        Self { bar }
+    }
+
+    /// Sets the number that is to be done.
+    pub fn total(&self, total: u64) {
+        self.bar.set_length(total);
+    }
+
+    /// Sets the number that is done. May be called often: the bar limits its drawing.
+    pub fn done(&self, done: u64) {
+        self.bar.set_position(done);
+    }
+}
+
+impl Drop for ProgressMeter {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -33,7 +33,7 @@
 //! - They return one [`Outcome`], which is the one in the ledger. An outcome that is not known is never called a failure.
 //! - They wait for a pending change, for the client's timeout at most. A change that the service accepted goes on after that, and
 //!   also when the future is dropped.
-//! - [`job::Job`] makes many changes with the same promises over several runs of the program.
+//! - [`job::ShareJob`] makes many changes with the same promises over several runs of the program.
 //! - [`Client::call`] makes any other call, and retries while the service is unavailable. An [`Error`] has the reason and the
 //!   metadata that the service sent. The generated types are in [`proto`].
 //!

@@ -12,7 +12,7 @@ use sharewarden_client::{
     proto::v1::{ErrorReason, GrantSharePermissionRequest, GrantSharePermissionResponse},
 };
 use sharewarden_testkit::{
-    cutter::{Connections, Cut, CuttingProxy, Direction, Traffic, frame_ends},
+    cutter::{Cut, CutPlan, CuttingProxy, Direction, Traffic, frame_ends},
     stack::{ACCOUNT, Stack, TIMEOUT, UPDATE, nth_grant},
 };
 
@@ -33,7 +33,7 @@ async fn connect(proxy: &CuttingProxy) -> Client {
 
 /// The bytes of a grant whose connection is not cut.
 async fn recorded(server: SocketAddr, request: GrantSharePermissionRequest) -> Traffic {
-    let proxy = CuttingProxy::start(Connections {
+    let proxy = CuttingProxy::start(CutPlan {
         cut: None,
         first: server,
         refused: 0,
@@ -84,7 +84,7 @@ async fn trials(
 ) -> Vec<Trial> {
     let trials = cuts.into_iter().enumerate().map(|(number, cut)| {
         let moves = number % 2 == 1;
-        let connections = Connections {
+        let connections = CutPlan {
             cut: Some(cut),
             first: servers[0],
             refused: if moves { 3 } else { 0 },

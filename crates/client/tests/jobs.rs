@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, future::pending, time::Duration};
 
 use sharewarden_client::{
     Client, ConnectOptions,
-    job::{Action, Ending, Job, Report, Share, ShareChange, Verdict},
+    job::{JobAction, JobChange, Report, ShareJob, ShareName, StepEnd, Verdict},
     proto::v1::{ErrorReason, ListSharePermissionsRequest},
 };
 use sharewarden_simulator::Effect;
@@ -25,8 +25,8 @@ async fn client(address: std::net::SocketAddr, timeout: Duration) -> Client {
     Client::connect(&options).await.unwrap()
 }
 
-fn share(number: usize) -> Share {
-    Share {
+fn share(number: usize) -> ShareName {
+    ShareName {
         account_id: ACCOUNT.into(),
         region: REGION.into(),
         image_id: IMAGE.into(),
@@ -34,8 +34,8 @@ fn share(number: usize) -> Share {
     }
 }
 
-fn changes(action: Action, count: usize) -> Vec<ShareChange> {
-    let change = |number| ShareChange {
+fn changes(action: JobAction, count: usize) -> Vec<JobChange> {
+    let change = |number| JobChange {
         action,
         share: share(number),
         reason: "a test of jobs".into(),
@@ -44,8 +44,8 @@ fn changes(action: Action, count: usize) -> Vec<ShareChange> {
     (0..count).map(change).collect()
 }
 
-async fn run(client: &Client, changes: Vec<ShareChange>) -> (Job, Report) {
-    let job = Job::plan(client, changes, |_| ()).await.unwrap();
+async fn run(client: &Client, changes: Vec<JobChange>) -> (ShareJob, Report) {
+    let job = ShareJob::plan(client, changes, |_| ()).await.unwrap();
     let report = job.run(client, pending(), |_| ()).await;
     (job, report)
 }
@@ -55,11 +55,11 @@ fn counted(report: &Report) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::new();
     for ending in &report.endings {
         let name = match ending {
-            Ending::Unchanged => "unchanged",
-            Ending::Succeeded(_) => "succeeded",
-            Ending::Failed(_) => "failed",
-            Ending::Unresolved(_) => "unresolved",
-            Ending::NotSent => "not sent",
+            StepEnd::Unchanged => "unchanged",
+            StepEnd::Succeeded(_) => "succeeded",
+            StepEnd::Failed(_) => "failed",
+            StepEnd::Unresolved(_) => "unresolved",
+            StepEnd::NotSent => "not sent",
         };
         *counts.entry(name).or_default() += 1;
     }
@@ -79,7 +79,7 @@ async fn kinds(stack: &Stack) -> BTreeMap<String, usize> {
 async fn a_partner_who_leaves_loses_every_share_and_a_second_run_sends_nothing() {
     let stack = Stack::start().await;
     let client = client(stack.address, TIMEOUT).await;
-    let (_, granted) = run(&client, changes(Action::Grant, 40)).await;
+    let (_, granted) = run(&client, changes(JobAction::Grant, 40)).await;
     assert_eq!(counted(&granted), BTreeMap::from([("succeeded", 40)]));
     let filter = ListSharePermissionsRequest {
         shared_account_id: share(7).shared_account_id,
@@ -91,7 +91,7 @@ async fn a_partner_who_leaves_loses_every_share_and_a_second_run_sends_nothing()
 
     let spawned = client.clone();
     // A service runs a job on any thread.
-    let (_, revoked) = tokio::spawn(async move { run(&spawned, changes(Action::Revoke, 40)).await })
+    let (_, revoked) = tokio::spawn(async move { run(&spawned, changes(JobAction::Revoke, 40)).await })
         .await
         .unwrap();
     assert_eq!(counted(&revoked), BTreeMap::from([("succeeded", 40)]));
@@ -99,7 +99,7 @@ async fn a_partner_who_leaves_loses_every_share_and_a_second_run_sends_nothing()
     assert_eq!(stack.shared_with(), [""; 0]);
 
     let calls = stack.calls_of(UPDATE);
-    let (_, again) = run(&client, changes(Action::Revoke, 40)).await;
+    let (_, again) = run(&client, changes(JobAction::Revoke, 40)).await;
     assert_eq!(counted(&again), BTreeMap::from([("unchanged", 40)]));
     assert_eq!(
         (stack.calls_of(UPDATE), kinds(&stack).await["change.requested"]),
@@ -113,15 +113,19 @@ async fn a_run_that_was_killed_while_its_changes_were_pending_is_continued_and_a
     let stack = Stack::start().await;
     let client = client(stack.address, TIMEOUT).await;
     stack.hold();
-    let job = Job::plan(&client, changes(Action::Grant, 50), |_| ()).await.unwrap();
+    let job = ShareJob::plan(&client, changes(JobAction::Grant, 50), |_| ())
+        .await
+        .unwrap();
     let (first, of_first) = (job.clone(), client.clone());
     let killed = tokio::spawn(async move { first.run(&of_first, pending(), |_| ()).await });
     // The job has 32 calls out, and none of them ends.
     until(&stack.pool, "SELECT count(*) FROM change", 32).await;
     killed.abort();
     killed.await.unwrap_err();
-    let continued = Job::plan(&client, changes(Action::Grant, 50), |_| ()).await.unwrap();
-    let ids = |job: &Job| {
+    let continued = ShareJob::plan(&client, changes(JobAction::Grant, 50), |_| ())
+        .await
+        .unwrap();
+    let ids = |job: &ShareJob| {
         job.steps()
             .iter()
             .map(|step| step.request_id.clone())
@@ -143,10 +147,10 @@ async fn a_job_that_is_repeated_after_the_shares_were_granted_again_acts_again()
     let stack = Stack::start().await;
     let client = client(stack.address, TIMEOUT).await;
     for round in 1..=2 {
-        let (_, granted) = run(&client, changes(Action::Grant, 3)).await;
+        let (_, granted) = run(&client, changes(JobAction::Grant, 3)).await;
         assert_eq!(counted(&granted), BTreeMap::from([("succeeded", 3)]), "{round}");
         assert_eq!(stack.shared_with().len(), 3, "{round}");
-        let (_, revoked) = run(&client, changes(Action::Revoke, 3)).await;
+        let (_, revoked) = run(&client, changes(JobAction::Revoke, 3)).await;
         assert_eq!(counted(&revoked), BTreeMap::from([("succeeded", 3)]), "{round}");
         assert_eq!(stack.shared_with().len(), 0, "{round}");
     }
@@ -163,10 +167,10 @@ async fn a_second_run_tries_a_failed_change_again_and_leaves_the_others() {
         http_status: 400,
     };
     stack.fault(UPDATE, 1, refused);
-    let (_, first) = run(&client, changes(Action::Grant, 5)).await;
+    let (_, first) = run(&client, changes(JobAction::Grant, 5)).await;
     assert_eq!(counted(&first), BTreeMap::from([("failed", 1), ("succeeded", 4)]));
     assert!(!first.is_stopped);
-    let (_, second) = run(&client, changes(Action::Grant, 5)).await;
+    let (_, second) = run(&client, changes(JobAction::Grant, 5)).await;
     assert_eq!(counted(&second), BTreeMap::from([("succeeded", 1), ("unchanged", 4)]));
     stack.end().await;
 }
@@ -175,9 +179,9 @@ async fn a_second_run_tries_a_failed_change_again_and_leaves_the_others() {
 async fn a_change_that_the_policy_refuses_is_known_before_anything_is_sent() {
     let stack = Stack::start().await;
     let client = client(stack.address, TIMEOUT).await;
-    let mut changes = changes(Action::Grant, 2);
+    let mut changes = changes(JobAction::Grant, 2);
     changes[0].share.account_id = OTHER_ACCOUNT.into();
-    let job = Job::plan(&client, changes, |_| ()).await.unwrap();
+    let job = ShareJob::plan(&client, changes, |_| ()).await.unwrap();
     let Verdict::Refused(error) = &job.steps()[0].verdict else {
         panic!("{:?}", job.steps()[0]);
     };
@@ -194,7 +198,9 @@ async fn a_change_that_the_policy_refuses_is_known_before_anything_is_sent() {
 async fn a_job_that_is_asked_to_stop_finishes_what_is_out_and_the_next_run_does_the_rest() {
     let stack = Stack::start().await;
     let client = client(stack.address, TIMEOUT).await;
-    let job = Job::plan(&client, changes(Action::Grant, 100), |_| ()).await.unwrap();
+    let job = ShareJob::plan(&client, changes(JobAction::Grant, 100), |_| ())
+        .await
+        .unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let mut stop = Some(stop);
     let mut ended = 0;
@@ -212,7 +218,7 @@ async fn a_job_that_is_asked_to_stop_finishes_what_is_out_and_the_next_run_does_
     assert_eq!(counts["succeeded"], ended);
     assert_eq!(counts["succeeded"] + counts["not sent"], 100, "{counts:?}");
     assert!(ended <= 1 + 2 * 32, "{counts:?}");
-    let (_, rest) = run(&client, changes(Action::Grant, 100)).await;
+    let (_, rest) = run(&client, changes(JobAction::Grant, 100)).await;
     assert_eq!(counted(&rest)["unchanged"], ended);
     assert_eq!(kinds(&stack).await["change.requested"], 100);
     stack.end().await;
@@ -223,7 +229,7 @@ async fn a_job_over_the_rate_of_its_principal_waits_and_ends_well() {
     let stack = Stack::start_with("server.calls_per_second_per_principal = 40\n").await;
     // Shorter than the job, so that the wait of one call is not enough.
     let client = client(stack.address, Duration::from_secs(1)).await;
-    let (_, report) = run(&client, changes(Action::Grant, 100)).await;
+    let (_, report) = run(&client, changes(JobAction::Grant, 100)).await;
     assert_eq!(counted(&report), BTreeMap::from([("succeeded", 100)]));
     stack.end().await;
 }
@@ -233,7 +239,7 @@ async fn a_job_waits_for_a_change_that_takes_longer_than_the_timeout_of_a_call()
     let stack = Stack::start().await;
     let client = client(stack.address, Duration::from_secs(1)).await;
     stack.fault(UPDATE, 1, late(3_000));
-    let (_, report) = run(&client, changes(Action::Grant, 1)).await;
+    let (_, report) = run(&client, changes(JobAction::Grant, 1)).await;
     assert_eq!(counted(&report), BTreeMap::from([("succeeded", 1)]));
     stack.end().await;
 }
@@ -243,7 +249,9 @@ async fn a_job_whose_service_goes_away_stops_and_says_what_was_not_sent() {
     let stack = Stack::start().await;
     let proxy = Proxy::start_plain(stack.address).await;
     let client = client(proxy.address(), Duration::from_secs(1)).await;
-    let job = Job::plan(&client, changes(Action::Grant, 100), |_| ()).await.unwrap();
+    let job = ShareJob::plan(&client, changes(JobAction::Grant, 100), |_| ())
+        .await
+        .unwrap();
     proxy.set(Rule::Refuse);
     proxy.cut();
     let report = job.run(&client, pending(), |_| ()).await;
@@ -252,7 +260,7 @@ async fn a_job_whose_service_goes_away_stops_and_says_what_was_not_sent() {
     assert_eq!(counts.get("succeeded"), None, "{counts:?}");
     assert!(counts["not sent"] >= 100 - 32, "{counts:?}");
     proxy.set(Rule::Pass);
-    let (_, rest) = run(&client, changes(Action::Grant, 100)).await;
+    let (_, rest) = run(&client, changes(JobAction::Grant, 100)).await;
     assert!(!rest.is_stopped);
     assert_eq!(kinds(&stack).await["change.succeeded"], 100);
     stack.end().await;

@@ -29,7 +29,7 @@ pub struct Cut {
 
 /// What happens to the connections, in the order in which they arrive.
 #[derive(Clone, Debug)]
-pub struct Connections {
+pub struct CutPlan {
     /// Where the first connection is cut. `None`: it is recorded.
     pub cut: Option<Cut>,
     /// The server of the first connection.
@@ -55,7 +55,7 @@ pub struct CuttingProxy {
 }
 
 impl CuttingProxy {
-    pub async fn start(connections: Connections) -> Self {
+    pub async fn start(connections: CutPlan) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let traffic = Arc::default();
@@ -79,7 +79,7 @@ impl Drop for CuttingProxy {
     }
 }
 
-async fn serve(listener: TcpListener, connections: Connections, traffic: Arc<Mutex<Traffic>>) {
+async fn serve(listener: TcpListener, connections: CutPlan, traffic: Arc<Mutex<Traffic>>) {
     let mut open = tokio::task::JoinSet::new();
     for number in 0.. {
         let Ok((client, _)) = listener.accept().await else {

@@ -1,17 +1,17 @@
 //! Many grants or revokes as one job, which may be interrupted and run again.
 //!
-//! [`Job::plan`] asks the service what each change would do, and changes nothing. [`Job::run`] makes the changes. Each request
-//! id is derived from the change and from the permission that the plan saw ([`request_id`]). So a second run after any
-//! interruption acts once, and a job that is repeated later, after the shares were made again, acts again.
+//! [`ShareJob::plan`] asks the service what each change would do, and changes nothing. [`ShareJob::run`] makes the changes.
+//! Each request id is derived from the change and from the permission that the plan saw ([`request_id()`]). So a second run
+//! after any interruption acts once, and a job that is repeated later, after the shares were made again, acts again.
 //!
 //! ```no_run
 //! # async fn leave(client: sharewarden_client::Client) -> Result<(), Box<dyn std::error::Error>> {
-//! use sharewarden_client::{job::{Action, Job, ShareChange}, proto::v1::ListSharePermissionsRequest};
+//! use sharewarden_client::{job::{JobAction, JobChange, ShareJob}, proto::v1::ListSharePermissionsRequest};
 //!
 //! let filter = ListSharePermissionsRequest { shared_account_id: "000011112222".into(), ..Default::default() };
-//! let revoke = |share| ShareChange { action: Action::Revoke, share, reason: "the partner left".into(), ticket: String::new() };
+//! let revoke = |share| JobChange { action: JobAction::Revoke, share, reason: "the partner left".into(), ticket: String::new() };
 //! let changes = client.shares(filter).await?.into_iter().map(revoke).collect();
-//! let job = Job::plan(&client, changes, |_| ()).await?;
+//! let job = ShareJob::plan(&client, changes, |_| ()).await?;
 //! let report = job.run(&client, std::future::pending(), |_| ()).await;
 //! for (step, ending) in job.steps().iter().zip(&report.endings) {
 //!     println!("{}: {ending:?}", step.change.share);
@@ -38,7 +38,7 @@ use crate::{
 
 pub use plan::{Step, Verdict};
 pub use request_id::request_id;
-pub use run::{Ending, Report};
+pub use run::{Report, StepEnd};
 
 /// Maximum calls of a job at the same time. Far below the calls that a principal may have open, because the job shares that quota
 /// with the other calls of its principal, and AWS is slower than 32 calls at once in any case.
@@ -49,12 +49,12 @@ const PAGE_SIZE: i32 = 500;
 
 /// One permission: may `shared_account_id` copy the image? Displays as `ACCOUNT/REGION/IMAGE with RECIPIENT`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Share {
+pub struct ShareName {
     /// The AWS account that owns the image: 12 digits.
     pub account_id: String,
     /// The AWS Region of the image.
     pub region: String,
-    /// The image.
+    /// The image id: `wsi-` and 9 to 63 lower-case letters and digits.
     pub image_id: String,
     /// The recipient, the AWS account that may copy the image: 12 digits.
     pub shared_account_id: String,
@@ -62,7 +62,7 @@ pub struct Share {
 
 /// What to do with a share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Action {
+pub enum JobAction {
     /// Let the recipient copy the image.
     Grant,
     /// Stop letting the recipient copy the image.
@@ -71,11 +71,11 @@ pub enum Action {
 
 /// One change of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShareChange {
+pub struct JobChange {
     /// Grant or revoke.
-    pub action: Action,
+    pub action: JobAction,
     /// Which share. A job should have each share once.
-    pub share: Share,
+    pub share: ShareName,
     /// The reason, for the audit history: 1 to 1024 characters.
     pub reason: String,
     /// The ticket, for the audit history: at most 128 characters; may be empty.
@@ -84,18 +84,18 @@ pub struct ShareChange {
 
 /// A planned job.
 #[derive(Debug, Clone)]
-pub struct Job {
+pub struct ShareJob {
     steps: Vec<Step>,
 }
 
-impl Job {
+impl ShareJob {
     /// The steps, in the order of the changes.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
 }
 
-impl fmt::Display for Share {
+impl fmt::Display for ShareName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             account_id,
@@ -113,14 +113,14 @@ impl Client {
     ///
     /// # Errors
     /// The error of the service, which needs the role of a reader for this.
-    pub async fn shares(&self, mut filter: ListSharePermissionsRequest) -> Result<Vec<Share>, Error> {
+    pub async fn shares(&self, mut filter: ListSharePermissionsRequest) -> Result<Vec<ShareName>, Error> {
         filter.page_size = PAGE_SIZE;
         let mut shares = Vec::new();
         loop {
             let call = async |mut stub: ShareStub, request| stub.list_share_permissions(request).await;
             let page = self.call(self.deadline(), filter.clone(), call).await?;
             let in_effect = page.permissions.into_iter().filter(|it| it.state() != State::NotShared);
-            shares.extend(in_effect.map(|permission| Share {
+            shares.extend(in_effect.map(|permission| ShareName {
                 account_id: permission.account_id,
                 region: permission.region,
                 image_id: permission.image_id,
@@ -141,11 +141,11 @@ struct Answer {
 }
 
 /// Sends the change, or only has it checked.
-async fn send(client: &Client, change: &ShareChange, request_id: String, validate_only: bool) -> Outcome<Answer> {
+async fn send(client: &Client, change: &JobChange, request_id: String, validate_only: bool) -> Outcome<Answer> {
     // Grants and revokes have the same fields.
     macro_rules! send {
         ($request:ident, $method:ident) => {{
-            let Share {
+            let ShareName {
                 account_id,
                 region,
                 image_id,
@@ -168,7 +168,7 @@ async fn send(client: &Client, change: &ShareChange, request_id: String, validat
         }};
     }
     match change.action {
-        Action::Grant => send!(GrantSharePermissionRequest, grant),
-        Action::Revoke => send!(RevokeSharePermissionRequest, revoke),
+        JobAction::Grant => send!(GrantSharePermissionRequest, grant),
+        JobAction::Revoke => send!(RevokeSharePermissionRequest, revoke),
     }
 }

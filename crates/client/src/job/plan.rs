@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 
-use super::{Action, CONCURRENCY, Job, ShareChange, request_id, send};
+use super::{CONCURRENCY, JobAction, JobChange, ShareJob, request_id, send};
 use crate::{
     change::Outcome,
     connection::Client,
@@ -15,8 +15,8 @@ use crate::{
 /// One change of a planned job.
 #[derive(Debug, Clone)]
 pub struct Step {
-    /// The change.
-    pub change: ShareChange,
+    /// What is to be done, with which share.
+    pub change: JobChange,
     /// The permission when the job was planned; `None` if the service has none, or refuses the change.
     pub before: Option<SharePermission>,
     /// What the job will do with the change.
@@ -36,18 +36,14 @@ pub enum Verdict {
     Refused(Error),
 }
 
-impl Job {
+impl ShareJob {
     /// Asks the service what each change would do, and changes nothing. `checked` is called after each answer, with the number
     /// of changes that are checked.
     ///
     /// # Errors
     /// The error that stops the job: the service does not answer, or does not know the caller. A change that the service would
     /// refuse is not an error: its [`Verdict`] says so.
-    pub async fn plan(
-        client: &Client,
-        changes: Vec<ShareChange>,
-        mut checked: impl FnMut(usize),
-    ) -> Result<Self, Error> {
+    pub async fn plan(client: &Client, changes: Vec<JobChange>, mut checked: impl FnMut(usize)) -> Result<Self, Error> {
         let client = &client.for_job(&Arc::default());
         let mut answers = stream::iter(changes.into_iter().map(|change| check(client, change))).buffered(CONCURRENCY);
         let mut steps = Vec::new();
@@ -59,7 +55,7 @@ impl Job {
     }
 }
 
-async fn check(client: &Client, change: ShareChange) -> Result<Step, Error> {
+async fn check(client: &Client, change: JobChange) -> Result<Step, Error> {
     let (before, verdict) = match send(client, &change, String::new(), true).await {
         Outcome::Succeeded(answer) => {
             let verdict = verdict(change.action, answer.permission.as_ref());
@@ -76,9 +72,9 @@ async fn check(client: &Client, change: ShareChange) -> Result<Step, Error> {
     })
 }
 
-fn verdict(action: Action, permission: Option<&SharePermission>) -> Verdict {
+fn verdict(action: JobAction, permission: Option<&SharePermission>) -> Verdict {
     match (action, permission.map(SharePermission::state)) {
-        (Action::Grant, Some(State::Shared)) | (Action::Revoke, Some(State::NotShared)) => Verdict::Unchanged,
+        (JobAction::Grant, Some(State::Shared)) | (JobAction::Revoke, Some(State::NotShared)) => Verdict::Unchanged,
         _ => Verdict::Send,
     }
 }

@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Action, ShareChange};
+use super::{JobAction, JobChange};
 use crate::proto::v1::{Access, SharePermission, share_permission::State};
 
 /// Separates these ids from those of other programs. A new form of the derivation gets a new name.
@@ -19,11 +19,11 @@ const NAMESPACE: &str = "sharewarden job, form 1";
 ///   change starts from the generation before, and has the same id.
 /// - After it has ended, the generation is higher: a repetition of a failed change, or of one that was undone since, gets a
 ///   new id.
-pub fn request_id(change: &ShareChange, before: Option<&SharePermission>) -> Uuid {
+pub fn request_id(change: &JobChange, before: Option<&SharePermission>) -> Uuid {
     let share = &change.share;
     let (action, wanted) = match change.action {
-        Action::Grant => ("GRANT", Access::Shared),
-        Action::Revoke => ("REVOKE", Access::NotShared),
+        JobAction::Grant => ("GRANT", Access::Shared),
+        JobAction::Revoke => ("REVOKE", Access::NotShared),
     };
     let from_generation = before.map_or(0, |permission| {
         let is_under_way = permission.state() == State::Pending && permission.desired() == wanted;
@@ -53,12 +53,12 @@ pub fn request_id(change: &ShareChange, before: Option<&SharePermission>) -> Uui
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::Share;
+    use crate::job::ShareName;
 
-    fn revoke() -> ShareChange {
-        ShareChange {
-            action: Action::Revoke,
-            share: Share {
+    fn revoke() -> JobChange {
+        JobChange {
+            action: JobAction::Revoke,
+            share: ShareName {
                 account_id: "111122223333".into(),
                 region: "eu-central-1".into(),
                 image_id: "wsi-basewin11".into(),
@@ -103,14 +103,14 @@ mod tests {
 
     #[test]
     fn every_part_of_a_change_is_in_its_id() {
-        let changed = |alter: fn(&mut ShareChange)| {
+        let changed = |alter: fn(&mut JobChange)| {
             let mut change = revoke();
             alter(&mut change);
             request_id(&change, None)
         };
         let ids = [
             changed(|_| ()),
-            changed(|it| it.action = Action::Grant),
+            changed(|it| it.action = JobAction::Grant),
             changed(|it| it.share.account_id.push('1')),
             changed(|it| it.share.region.push('1')),
             changed(|it| it.share.image_id.push('1')),

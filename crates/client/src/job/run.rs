@@ -11,7 +11,7 @@ use std::{
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 
-use super::{CONCURRENCY, Job, Step, Verdict, send};
+use super::{CONCURRENCY, ShareJob, Step, Verdict, send};
 use crate::{
     change::Outcome,
     connection::Client,
@@ -22,7 +22,7 @@ use crate::{
 /// How a step of a job ended.
 #[derive(Debug, Clone)]
 #[must_use]
-pub enum Ending {
+pub enum StepEnd {
     /// The share was as wanted when the job was planned, and nothing was sent.
     Unchanged,
     /// AWS accepted the change, and the ledger records this.
@@ -39,18 +39,18 @@ pub enum Ending {
 #[derive(Debug, Clone)]
 pub struct Report {
     /// How each step ended, in the order of the steps.
-    pub endings: Vec<Ending>,
+    pub endings: Vec<StepEnd>,
     /// True if the job stopped early: it was asked to, or the service does not answer, or does not know the caller.
     pub is_stopped: bool,
 }
 
-impl Job {
+impl ShareJob {
     /// Makes the changes, up to 32 at the same time, and waits for the end of each. While the service answers that a change is
     /// pending, or that it is overloaded, the job waits without a limit.
     ///
     /// The job sends no further change when `stop` is ready, when a change got no answer for two timeouts of the client, or when
-    /// the service does not know the caller. It then ends when the calls that are out have an answer or no time left. `ended` is called with the index of each
-    /// step that was sent and has ended.
+    /// the service does not know the caller. It then ends when the calls that are out have an answer or no time left. `ended`
+    /// is called with the index of each step that was sent and has ended.
     ///
     /// Dropping the future cancels no change that the service has accepted.
     pub async fn run(&self, client: &Client, stop: impl Future<Output = ()>, mut ended: impl FnMut(usize)) -> Report {
@@ -102,20 +102,20 @@ impl Job {
 }
 
 /// The ending of a step that is never sent.
-fn before_run(verdict: &Verdict) -> Ending {
+fn before_run(verdict: &Verdict) -> StepEnd {
     match verdict {
-        Verdict::Send => Ending::NotSent,
-        Verdict::Unchanged => Ending::Unchanged,
-        Verdict::Refused(error) => Ending::Failed(error.clone()),
+        Verdict::Send => StepEnd::NotSent,
+        Verdict::Unchanged => StepEnd::Unchanged,
+        Verdict::Refused(error) => StepEnd::Failed(error.clone()),
     }
 }
 
-async fn perform(client: &Client, step: &Step) -> Ending {
+async fn perform(client: &Client, step: &Step) -> StepEnd {
     match send(client, &step.change, step.request_id.clone(), false).await {
-        Outcome::Succeeded(answer) => Ending::Succeeded(Box::new(answer.change.unwrap_or_default())),
-        Outcome::Failed(error) if error.is_pushback() => Ending::NotSent,
-        Outcome::Failed(error) => Ending::Failed(error),
-        Outcome::Unresolved { error, .. } => Ending::Unresolved(error),
+        Outcome::Succeeded(answer) => StepEnd::Succeeded(Box::new(answer.change.unwrap_or_default())),
+        Outcome::Failed(error) if error.is_pushback() => StepEnd::NotSent,
+        Outcome::Failed(error) => StepEnd::Failed(error),
+        Outcome::Unresolved { error, .. } => StepEnd::Unresolved(error),
     }
 }
 
@@ -123,10 +123,10 @@ fn is_pending(error: &Error) -> bool {
     error.known_reason() == Some(ErrorReason::ChangePending)
 }
 
-fn stops(ending: &Ending) -> bool {
+fn stops(ending: &StepEnd) -> bool {
     match ending {
-        Ending::Failed(error) => error.stops_a_job(),
-        Ending::Unresolved(error) => !is_pending(error),
-        Ending::Unchanged | Ending::Succeeded(_) | Ending::NotSent => false,
+        StepEnd::Failed(error) => error.stops_a_job(),
+        StepEnd::Unresolved(error) => !is_pending(error),
+        StepEnd::Unchanged | StepEnd::Succeeded(_) | StepEnd::NotSent => false,
     }
 }

@@ -84,9 +84,9 @@ def test_a_request_without_an_id_gets_one_for_all_tries_and_stays_as_it_is(call:
 
 def test_all_tries_share_the_callers_deadline(call: Call) -> None:
     with scripted(LOST) as server, pytest.raises(Unresolved) as raised:
-        call(server.url, "grant", GRANT, timeout=1.0)
+        call(server.url, "grant", GRANT, timeout=3.0)
     first, *_, last = (asked.timeout for asked in server.asked)
-    assert last < first < 1.1, "grpcio rounds a timeout up"
+    assert last < first < 3.1, "grpcio rounds a timeout up"
     assert raised.value.request_id == "one"
 
 
@@ -170,7 +170,7 @@ def test_follow_polls_until_the_change_has_ended(call: Call) -> None:
     with scripted(state(Change.STATE_PENDING), LOST, state(Change.STATE_FAILED)) as server:
         assert call(server.url, "follow", request).change.state == Change.STATE_FAILED
     with scripted(state(Change.STATE_PENDING)) as server:
-        assert call(server.url, "follow", request, timeout=0.5).change.state == Change.STATE_PENDING
+        assert call(server.url, "follow", request, timeout=1.0).change.state == Change.STATE_PENDING
 
 
 def test_each_try_carries_the_credentials_that_are_valid_now_and_no_log_has_them(

@@ -28,7 +28,7 @@ from .proxy import Proxy
 from .service import ACCOUNT, IMAGE, PRINCIPAL, REGION, Service, until
 
 PACKAGE = pathlib.Path(__file__).parent.parent
-LATE = {"kind": "latency", "milliseconds": 1_500, "moment": "after_applying"}
+LATE = {"kind": "latency", "milliseconds": 4_000, "moment": "after_applying"}
 
 
 def test_a_lost_answer_is_fetched_with_the_same_request_id(service: Service) -> None:
@@ -57,7 +57,7 @@ def test_an_outcome_that_is_unknown_at_the_timeout_can_be_fetched_later(service:
     service.fault(request.shared_account_id, LATE)
     with service.client() as client:
         with pytest.raises(Unresolved) as raised:
-            client.grant(request, timeout=0.5)
+            client.grant(request, timeout=1.5)
         assert raised.value.reason == "CHANGE_PENDING"
         followed = client.follow(GetChangeRequest(account_id=ACCOUNT, change_id=raised.value.change_id))
         assert followed.change.state == Change.STATE_SUCCEEDED

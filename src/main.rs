@@ -32,7 +32,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Decides, performs and remembers the sharing of Amazon WorkSpaces images between AWS accounts.
 #[derive(Debug, Parser)]
-#[command(name = "sharewarden", version, max_term_width = 120)]
+#[command(name = "sharewarden", version, max_term_width = 120, after_long_help = cli::EXIT_CODES)]
 struct Arguments {
     #[command(flatten)]
     client: ClientOptions,
@@ -43,20 +43,45 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum ProgramCommand {
     /// Run the service, with the Postgres and the AWS accounts of the configuration
+    #[command(after_long_help = cli::with_examples(&[
+        "sharewarden serve --config sharewarden.toml",
+        "sharewarden serve --config sharewarden.toml --set server.listen=127.0.0.1:0",
+    ]))]
     Serve(ConfigOptions),
     #[cfg(feature = "dev")]
     #[command(flatten)]
     Dev(DevCommand),
     /// Migrate the database schema to the version of this program
+    #[command(after_long_help = cli::with_examples(&[
+        "sharewarden migrate --config sharewarden.toml",
+        "sharewarden migrate --config sharewarden.toml --set database.url=postgres://owner@localhost/sharewarden",
+    ]))]
     Migrate(ConfigOptions),
     /// Check and print the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Print a completion script for a shell
+    #[command(after_long_help = cli::with_examples(&[
+        "sharewarden completions bash > ~/.local/share/bash-completion/completions/sharewarden",
+        "sharewarden completions zsh > ~/.zfunc/_sharewarden",
+    ]))]
     Completions {
         /// The shell to complete for
         shell: clap_complete::Shell,
     },
+    /// Print the manual page, or write the pages of all commands into a folder
+    #[command(after_long_help = cli::with_examples(&[
+        "sharewarden man | man -l -",
+        "sharewarden man --to ~/.local/share/man/man1",
+    ]))]
+    Man {
+        /// Write one page for each command to this folder
+        #[arg(long, value_name = "FOLDER")]
+        to: Option<PathBuf>,
+    },
+    /// Explain the words of this program; `help concepts` does the same
+    #[command(long_about = cli::CONCEPTS, help_template = "{about-with-newline}")]
+    Concepts,
     /// Make and show the keys that sign checkpoints. Needs no service
     #[command(subcommand)]
     Key(KeyCommand),
@@ -77,6 +102,10 @@ enum AuditCommands {
     /// verifies them. Only then it detaches the month's table. Proofs and checkpoints stay valid, and queries report where the
     /// entries are. The command connects to the database directly and needs the rights of its owner: give a configuration with
     /// the owner's database.url.
+    #[command(after_long_help = cli::with_examples(&[
+        "sharewarden audit archive --config owner.toml --before 2026-07 --to /srv/audit",
+        "sharewarden audit archive --config owner.toml --before 2026-07 --to /srv/audit --location s3://bucket/audit --drop",
+    ]))]
     Archive(ArchiveOptions),
     /// Confirm a ledger that has entries and no checkpoint, so that it is signed
     ///
@@ -89,6 +118,11 @@ enum AuditCommands {
     /// the configuration of the service. Replicas that remember a checkpoint that contradicts the ledger refuse it
     /// until all replicas
     /// were stopped.
+    #[command(after_long_help = cli::with_examples(&[
+        "sharewarden audit confirm --config sharewarden.toml --account 111122223333",
+        "sharewarden audit confirm --config sharewarden.toml --account 111122223333 --tree-size 17 --root-hash \"$ROOT\" \
+         --operator alice --reason 'restored from a backup'",
+    ]))]
     Confirm(ConfirmOptions),
 }
 
@@ -141,6 +175,10 @@ struct ArchiveOptions {
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Check the configuration and print the effective values, with secrets hidden
+    #[command(after_long_help = cli::with_examples(&[
+        "sharewarden config check --config sharewarden.toml",
+        "sharewarden config check --config sharewarden.toml --set server.listen=127.0.0.1:0",
+    ]))]
     Check(ConfigOptions),
 }
 
@@ -154,8 +192,30 @@ struct ConfigOptions {
     set: Vec<String>,
 }
 
+/// The command line of the program.
+fn command_line() -> clap::Command {
+    let command = cli::arrange_help(Arguments::command());
+    #[cfg(feature = "dev")]
+    let command = [
+        (
+            "dev",
+            ["sharewarden dev", "sharewarden dev --ephemeral --listen 127.0.0.1:0"],
+        ),
+        (
+            "simulate",
+            ["sharewarden simulate", "sharewarden simulate --listen 127.0.0.1:0"],
+        ),
+    ]
+    .into_iter()
+    .fold(command, |command, (name, examples)| {
+        command.mut_subcommand(name, |dev| dev.after_long_help(cli::with_examples(&examples)))
+    });
+    command
+}
+
 fn main() -> ExitCode {
-    let matches = cli::without_empty_variables(Arguments::command()).get_matches();
+    let matches = cli::without_empty_variables(command_line()).get_matches();
+    cli::refuse_client_options(&mut command_line(), &matches).unwrap_or_else(|error| error.exit());
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -173,8 +233,10 @@ async fn run(Arguments { client, command }: Arguments) -> ExitCode {
         ProgramCommand::Migrate(options) => migrate(options).await,
         ProgramCommand::Config(ConfigCommand::Check(options)) => check(options),
         ProgramCommand::Completions { shell } => {
-            cli::completions(shell, &mut Arguments::command(), &mut io::stdout()).map_err(Into::into)
+            cli::completions(shell, &mut command_line(), &mut io::stdout()).map_err(Into::into)
         }
+        ProgramCommand::Man { to } => cli::manual(command_line(), to.as_deref(), &mut io::stdout()).map_err(Into::into),
+        ProgramCommand::Concepts => print_concepts(),
         ProgramCommand::Key(command) => return run_key(&client, command),
         ProgramCommand::Client(command) => return run_client(client, command).await,
         ProgramCommand::Audit(AuditCommands::Ask(command)) => {
@@ -226,6 +288,8 @@ fn console<'a>(out: &'a mut io::Stdout, notes: &'a mut io::Stderr) -> cli::Conso
     cli::Console::new(out, notes)
         .with_width(cli::terminal_width())
         .with_unicode(cli::locale_is_utf8())
+        .with_color(cli::colors_stdout())
+        .with_pager(cli::terminal_width().and_then(|_| cli::pager()))
         .with_progress(progress)
 }
 
@@ -273,6 +337,15 @@ async fn serve_until(shutdown: impl Future<Output = ()>, config: &Config, metric
     tracing::info!(address = %server.address(), admin, version = env!("CARGO_PKG_VERSION"), "serving");
     server.run(shutdown).await?;
     Ok(())
+}
+
+/// Prints what `help concepts` prints.
+fn print_concepts() -> Result<(), BoxError> {
+    let mut command = command_line();
+    let concepts = command
+        .find_subcommand_mut("concepts")
+        .map(clap::Command::render_long_help);
+    Ok(write!(io::stdout(), "{}", concepts.unwrap_or_default())?)
 }
 
 #[cfg(feature = "dev")]

@@ -5,8 +5,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::{
     audit::{AuditCommand, CheckpointArgs},
     changes::ChangesArgs,
-    failure::{EXIT_CODES, Exit, Failure},
+    failure::{Exit, Failure},
     health::HealthArgs,
+    help::with_examples,
+    images::ImagesArgs,
     justification::JustificationArgs,
     pages::PageArgs,
     share::PermissionName,
@@ -20,36 +22,40 @@ pub enum ClientCommand {
     ///
     /// Returns when AWS has accepted the change and the ledger has recorded it. If --timeout passes first, the change continues;
     /// the error then shows a command that waits for it.
-    #[command(after_long_help = with_example(
-        "sharewarden grant 111122223333/eu-central-1/wsi-basewin11 --with 000011112222 --reason 'build 7'"
-    ))]
+    #[command(after_long_help = with_examples(&[
+        "sharewarden grant 111122223333/eu-central-1/wsi-basewin11 --with 000011112222 --reason 'build 7'",
+        "sharewarden grant wsi-basewin11 -w 000011112222 -m 'build 7' -t CHG-1 -o json",
+    ]))]
     Grant(GrantRevokeArgs),
     /// Withdraw an account's permission to copy an image
     ///
     /// The recipient keeps copies that it has made: AWS cannot remove them. Returns when AWS has accepted the change and the
     /// ledger has recorded it. If --timeout passes first, the change continues; the error then shows a command that waits for it.
-    #[command(after_long_help = with_example(
-        "sharewarden revoke 111122223333/eu-central-1/wsi-basewin11 --with 000011112222 --reason 'left us'"
-    ))]
+    #[command(after_long_help = with_examples(&[
+        "sharewarden revoke 111122223333/eu-central-1/wsi-basewin11 --with 000011112222 --reason 'left us'",
+        "sharewarden revoke wsi-basewin11 -w 000011112222 -m 'left us' --validate-only",
+    ]))]
     Revoke(GrantRevokeArgs),
     /// Show one permission: whether an account may copy an image
-    #[command(after_long_help = with_example(
-        "sharewarden get 111122223333/eu-central-1/wsi-basewin11 --with 000011112222"
-    ))]
+    #[command(after_long_help = with_examples(&[
+        "sharewarden get 111122223333/eu-central-1/wsi-basewin11 --with 000011112222",
+        "sharewarden get wsi-basewin11 -w 000011112222 -o json",
+    ]))]
     Get(PermissionName),
     /// List permissions, by account, Region, image and recipient
-    #[command(after_long_help = with_example("sharewarden list --account 111122223333 --state shared -o csv"))]
+    #[command(after_long_help = with_examples(&[
+        "sharewarden list --account 111122223333 --state shared -o csv",
+        "sharewarden list --image wsi-basewin11 --columns recipient,state --sort recipient",
+    ]))]
     List(ListArgs),
-    /// Show one change (a grant or a revoke) and its calls to AWS
-    #[command(after_long_help = with_example(
-        "sharewarden change --account 111122223333 01987654-3210-7000-8000-000000000001 --wait"
-    ))]
-    Change(ChangeArgs),
-    /// List changes, with the replica that works on a pending one and the time of its next attempt
-    #[command(after_long_help = with_example("sharewarden changes --pending --older-than 5m --oldest-first"))]
-    Changes(ChangesArgs),
+    /// List and show changes: accepted grants and revokes
+    #[command(subcommand)]
+    Change(ChangeCommand),
     /// List the images of an account in a Region, as AWS reports them
-    #[command(after_long_help = with_example("sharewarden images --account 111122223333 --region eu-central-1"))]
+    #[command(after_long_help = with_examples(&[
+        "sharewarden images --account 111122223333 --region eu-central-1",
+        "sharewarden images -a 111122223333 -r eu-central-1 --shared --sort name",
+    ]))]
     Images(ImagesArgs),
     /// Query the audit history. Not parsed here: the program adds `audit archive`, which calls no service.
     #[command(skip)]
@@ -58,35 +64,58 @@ pub enum ClientCommand {
     ///
     /// The text is a C2SP tlog-checkpoint. Store it where the service cannot change it: `audit verify --against` compares the
     /// ledger with it later.
-    #[command(after_long_help = with_example("sharewarden checkpoint --account 111122223333 > 111122223333.checkpoint"))]
+    #[command(after_long_help = with_examples(&[
+        "sharewarden checkpoint --account 111122223333 > 111122223333.checkpoint",
+        "sharewarden checkpoint --account 111122223333 --tree-size 17 -o json",
+    ]))]
     Checkpoint(CheckpointArgs),
     /// Check that the service is ready for calls, or alive: for the health checks of containers
     ///
     /// Prints the status. Exits with 0 if it is SERVING, with 6 if it is not or the service cannot be reached, and with 3 if the
     /// service does not know the name of --service. Needs no principal. Set --timeout below the timeout
     /// of the container's health check.
-    #[command(after_long_help = with_example("sharewarden health --liveness --timeout 2s"))]
+    #[command(after_long_help = with_examples(&[
+        "sharewarden health --liveness --timeout 2s",
+        "sharewarden health --service sharewarden.v1.AuditService -o json",
+    ]))]
     Health(HealthArgs),
+}
+
+/// The commands under `change`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ChangeCommand {
+    /// List changes, with the replica that works on a pending one and the time of its next attempt
+    #[command(after_long_help = with_examples(&[
+        "sharewarden change list --pending --older-than 5m --oldest-first",
+        "sharewarden change list --in-doubt --account 111122223333 -o json",
+    ]))]
+    List(ChangesArgs),
+    /// Show one change and its calls to AWS
+    #[command(after_long_help = with_examples(&[
+        "sharewarden change show --account 111122223333 01987654-3210-7000-8000-000000000001 --wait",
+        "sharewarden change show 01987654-3210-7000-8000-000000000001 -a 111122223333 -o json",
+    ]))]
+    Show(ChangeArgs),
 }
 
 /// Fails for commands that have no CSV form, because their answer is not a list of rows.
 pub(super) fn refuse_csv(command: &ClientCommand) -> Result<(), Failure> {
     use ClientCommand as C;
     let has_csv = match command {
-        C::List(_) | C::Changes(_) => true,
+        C::List(_) | C::Change(ChangeCommand::List(_)) | C::Images(_) => true,
         C::Audit(command) => command.has_csv(),
-        C::Grant(_) | C::Revoke(_) | C::Get(_) | C::Change(_) | C::Images(_) | C::Checkpoint(_) | C::Health(_) => false,
+        C::Grant(_)
+        | C::Revoke(_)
+        | C::Get(_)
+        | C::Change(ChangeCommand::Show(_))
+        | C::Checkpoint(_)
+        | C::Health(_) => false,
     };
     if has_csv {
         return Ok(());
     }
     let hint = "use -o json or -o table; lists and summaries have a CSV form, and `audit export --format csv` writes a CSV file";
     Err(Failure::new(Exit::Invalid, "this command has no CSV form", hint))
-}
-
-/// The end of a long help: an example and the exit codes.
-pub(super) fn with_example(example: &str) -> String {
-    format!("Example:\n  {example}\n\n{EXIT_CODES}")
 }
 
 /// Arguments of `grant` and `revoke`.
@@ -112,14 +141,14 @@ pub struct ListArgs {
     pub(super) account: Option<String>,
     #[command(flatten)]
     pub(super) shares: ShareFilterArgs,
-    /// Only permissions in this state
+    /// Only permissions in this state [default: all but unknown]
     #[arg(long, value_enum)]
     pub(super) state: Option<StateFilter>,
     #[command(flatten)]
     pub(super) pages: PageArgs,
 }
 
-/// The filters by Region, image and recipient that `list`, `changes` and `audit at` share.
+/// The filters by Region, image and recipient that `list`, `change list` and `audit at` share.
 #[derive(Debug, Clone, Args)]
 pub struct ShareFilterArgs {
     /// Only images in this AWS Region, such as eu-central-1
@@ -143,11 +172,13 @@ pub enum StateFilter {
     NotShared = State::NotShared as i32,
     /// A change is pending
     Pending = State::Pending as i32,
-    /// Every change has failed, so the state at AWS is not known
+    /// Every change has failed, and no answer of AWS says whether the image is shared: it may not even exist
     Unknown = State::Unknown as i32,
+    /// All states
+    Any = State::Unspecified as i32,
 }
 
-/// Arguments of `change`.
+/// Arguments of `change show`.
 #[derive(Debug, Clone, Args)]
 pub struct ChangeArgs {
     /// The AWS account that owns the image: 12 digits [default: SHAREWARDEN_ACCOUNT]
@@ -158,18 +189,4 @@ pub struct ChangeArgs {
     /// Wait until the change has ended, at most --timeout. Exits with the code of the grant or revoke
     #[arg(long)]
     pub(super) wait: bool,
-}
-
-/// Arguments of `images`.
-#[derive(Debug, Clone, Args)]
-pub struct ImagesArgs {
-    /// The AWS account: 12 digits [default: SHAREWARDEN_ACCOUNT]
-    #[arg(short, long, value_name = "ACCOUNT_ID")]
-    pub(super) account: Option<String>,
-    /// The AWS Region, such as eu-central-1 [default: SHAREWARDEN_REGION, AWS_REGION or AWS_DEFAULT_REGION]
-    #[arg(short, long, value_name = "REGION")]
-    pub(super) region: Option<String>,
-    /// List the images that other accounts share with the account [default: the images that it owns]
-    #[arg(long)]
-    pub(super) shared: bool,
 }

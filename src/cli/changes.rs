@@ -1,4 +1,4 @@
-//! `changes`: pending and ended changes.
+//! `change list`: pending and ended changes.
 
 use std::time::Duration;
 
@@ -7,10 +7,11 @@ use clap::{Args, ValueEnum};
 use super::{
     args::ShareFilterArgs,
     audit::time_arg::{TimeArg, now, timestamp},
+    cell::{Cell, TableRow},
     connection::{Client, ShareStub},
     console::Console,
     failure::{Failure, Stop},
-    format::{action, rfc3339, rfc3339_seconds},
+    format::{action, rfc3339},
     justification,
     options::ClientOptions,
     pages::{self, ListPage, PageArgs},
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::proto::v1::{Change, ChangeOrder, ListChangesRequest, change::State};
 
-/// Arguments of `changes`.
+/// Arguments of `change list`.
 #[derive(Debug, Clone, Args)]
 pub struct ChangesArgs {
     /// Only changes that have not ended
@@ -111,22 +112,24 @@ fn first_page(args: &ChangesArgs) -> ListChangesRequest {
 impl ListItem for Change {
     const NAME: &'static str = "changes";
 
-    fn row(&self) -> Cells {
+    const DISPENSABLE: &'static [&'static str] = &["CALLS", "REGION", "RECIPIENT", "CREATED", "IMAGE", "ACTION"];
+
+    fn row(&self) -> TableRow {
         let now = match &self.progress {
             Some(progress) => progress_text(progress),
             None => error(self.error_reason, &self.error_code, ""),
         };
         vec![
-            ("CHANGE", one_line(&self.change_id)),
-            ("ACCOUNT", one_line(&self.account_id)),
-            ("REGION", one_line(&self.region)),
-            ("IMAGE", one_line(&self.image_id)),
-            ("RECIPIENT", one_line(&self.shared_account_id)),
-            ("ACTION", action(self.action)),
-            ("STATE", change_state(self.state)),
-            ("CREATED", rfc3339_seconds(self.create_time.as_ref())),
-            ("CALLS", self.attempts.len().to_string()),
-            ("NOW", now),
+            ("CHANGE", Cell::Id(one_line(&self.change_id))),
+            ("ACCOUNT", one_line(&self.account_id).into()),
+            ("REGION", one_line(&self.region).into()),
+            ("IMAGE", Cell::Id(one_line(&self.image_id))),
+            ("RECIPIENT", one_line(&self.shared_account_id).into()),
+            ("ACTION", action(self.action).into()),
+            ("STATE", Cell::State(change_state(self.state))),
+            ("CREATED", Cell::Time(self.create_time)),
+            ("CALLS", self.attempts.len().to_string().into()),
+            ("NOW", Cell::Text(now)),
         ]
     }
 

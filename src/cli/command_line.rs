@@ -8,7 +8,7 @@ use super::{
 
 /// The command that waits until a change ends.
 pub(super) fn follow(options: &ClientOptions, account: &str, change_id: &str) -> String {
-    CommandLine::new("change", options)
+    CommandLine::new("change show", options)
         .option("--account", account)
         .word(change_id)
         .word("--wait")

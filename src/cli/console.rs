@@ -2,44 +2,57 @@
 
 use std::{fmt::Display, io::Write};
 
-use comfy_table::Table;
 use serde::Serialize;
+use terminal_size::{Width, terminal_size_of};
 
 use super::{
     failure::{Exit, Failure, Stop},
-    json,
+    json, pager,
+    view::{DisplayArgs, View},
 };
 
 /// The outputs of a command. Answers and notes are separate, so that answers can be piped.
 pub struct Console<'a> {
     out: &'a mut (dyn Write + Send),
     notes: &'a mut (dyn Write + Send),
-    width: Option<u16>,
-    unicode: bool,
+    view: View,
+    pager: Option<String>,
     progress: bool,
 }
 
 impl<'a> Console<'a> {
-    /// Answers go to `out` (standard output), notes to `notes` (standard error). Tables do not wrap.
+    /// Answers go to `out` (standard output), notes to `notes` (standard error). The output is not a terminal.
     pub fn new(out: &'a mut (dyn Write + Send), notes: &'a mut (dyn Write + Send)) -> Self {
         Self {
             out,
             notes,
-            width: None,
-            unicode: false,
+            view: View::plain(),
+            pager: None,
             progress: false,
         }
     }
 
-    /// Wraps tables to this number of columns; `None` does not wrap.
+    /// The output is a terminal with this number of columns, which tables fit; `None`: it is not a terminal.
     pub fn with_width(mut self, width: Option<u16>) -> Self {
-        self.width = width;
+        self.view.width = width;
         self
     }
 
-    /// Allows characters beyond ASCII in bars.
+    /// Allows characters beyond ASCII in bars, and as the sign of a cut text.
     pub fn with_unicode(mut self, unicode: bool) -> Self {
-        self.unicode = unicode;
+        self.view.unicode = unicode;
+        self
+    }
+
+    /// Colours states, unless --color says otherwise.
+    pub fn with_color(mut self, color: bool) -> Self {
+        self.view.color = color;
+        self
+    }
+
+    /// The command line of the pager that shows lists on a terminal, unless --no-pager is given.
+    pub fn with_pager(mut self, pager: Option<String>) -> Self {
+        self.pager = pager;
         self
     }
 
@@ -49,16 +62,22 @@ impl<'a> Console<'a> {
         self
     }
 
+    /// Applies the options of the command line.
+    pub(super) fn set_display(&mut self, display: &DisplayArgs) {
+        self.view = self.view.with(display);
+        self.pager = self.pager.take().filter(|_| display.uses_pager());
+    }
+
     pub(super) fn has_unicode(&self) -> bool {
-        self.unicode
+        self.view.unicode
     }
 
     pub(super) fn has_progress(&self) -> bool {
         self.progress
     }
 
-    pub(super) fn width(&self) -> Option<u16> {
-        self.width
+    pub(super) fn view(&self) -> &View {
+        &self.view
     }
 
     pub(super) fn print(&mut self, text: impl Display) -> Result<(), Stop> {
@@ -67,6 +86,15 @@ impl<'a> Console<'a> {
 
     pub(super) fn print_line(&mut self, text: impl Display) -> Result<(), Stop> {
         writeln!(self.out, "{text}").map_err(Stop::from)
+    }
+
+    /// Prints a list: through the pager, if there is one.
+    pub(super) fn print_list(&mut self, text: &str) -> Result<(), Stop> {
+        let pager = self.pager.as_deref().filter(|_| !text.is_empty());
+        if pager.is_some_and(|pager| pager::show(pager, text).unwrap_or(false)) {
+            return Ok(());
+        }
+        self.print(text)
     }
 
     pub(super) fn print_json(&mut self, message: &impl Serialize) -> Result<(), Stop> {
@@ -95,7 +123,14 @@ pub(super) fn unprintable(error: &serde_json::Error) -> Failure {
 
 /// The width of the terminal of standard output, in columns; `None` if standard output is not a terminal.
 pub fn terminal_width() -> Option<u16> {
-    Table::new().width()
+    let (Width(width), _) = terminal_size_of(std::io::stdout())?;
+    // Some terminals do not tell their size.
+    Some(if width == 0 { 80 } else { width })
+}
+
+/// True if states may be coloured on standard output: it is a terminal that can, and NO_COLOR is not set.
+pub fn colors_stdout() -> bool {
+    anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never
 }
 
 /// True if the locale's encoding is UTF-8.

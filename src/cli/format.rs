@@ -43,7 +43,8 @@ pub(super) fn rfc3339_seconds(timestamp: Option<&Timestamp>) -> String {
     time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_default()
 }
 
-fn utc(timestamp: &Timestamp) -> Option<OffsetDateTime> {
+/// The time; `None` if it is beyond the years that can be written.
+pub(super) fn utc(timestamp: &Timestamp) -> Option<OffsetDateTime> {
     let time = OffsetDateTime::from_unix_timestamp(timestamp.seconds).ok()?;
     time.replace_nanosecond(u32::try_from(timestamp.nanos).ok()?).ok()
 }

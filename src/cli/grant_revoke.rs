@@ -76,8 +76,8 @@ pub(super) async fn revoke(
 
 fn print(console: &mut Console<'_>, permission: Option<&SharePermission>, change: Option<&Change>) -> Result<(), Stop> {
     match (permission, change) {
-        (permission, Some(change)) => console.print(render::changed(permission, change, console.width())),
-        (Some(permission), None) => console.print(render::permission(permission, console.width())),
+        (permission, Some(change)) => console.print(render::changed(permission, change, console.view())),
+        (Some(permission), None) => console.print(render::permission(permission, console.view())),
         (None, None) => Ok(()),
     }
 }

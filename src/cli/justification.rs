@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::text::lines;
+use super::{cell::Cell, text::lines};
 use crate::proto::v1::{
     Change, ChangeBody, CheckpointConfirmedBody, GrantSharePermissionRequest, RevokeSharePermissionRequest,
 };
@@ -79,6 +79,9 @@ pub(super) fn option_of(field: &str) -> Option<&'static str> {
 }
 
 /// The rows of a table.
-pub(super) fn rows(justified: &impl Justified) -> impl Iterator<Item = (&'static str, String)> {
-    LABELS.iter().copied().zip(justified.texts().map(lines))
+pub(super) fn rows(justified: &impl Justified) -> impl Iterator<Item = (&'static str, Cell)> {
+    LABELS
+        .iter()
+        .copied()
+        .zip(justified.texts().map(|text| Cell::Text(lines(text))))
 }

@@ -1,11 +1,12 @@
 //! `list`: the permissions.
 
 use super::{
-    args::ListArgs,
+    args::{ListArgs, StateFilter},
+    cell::{Cell, TableRow},
     connection::{Client, ShareStub},
     console::Console,
     failure::{Failure, Stop},
-    format::{access, rfc3339, rfc3339_seconds},
+    format::{access, rfc3339},
     options::ClientOptions,
     pages::{self, ListPage},
     printer::ListItem,
@@ -13,7 +14,7 @@ use super::{
     table::Cells,
     text::one_line,
 };
-use crate::proto::v1::{ListSharePermissionsRequest, SharePermission};
+use crate::proto::v1::{ListSharePermissionsRequest, SharePermission, share_permission::State};
 
 pub(super) async fn list(
     options: &ClientOptions,
@@ -22,6 +23,7 @@ pub(super) async fn list(
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
     let mut request = first_page(&args);
+    let mut unconfirmed = 0;
     pages::follow(&args.pages, options.output, console, async |page_size, page_token| {
         (request.page_size, request.page_token) = (page_size, page_token);
         // Each page has the full timeout, because a list may be long.
@@ -32,9 +34,22 @@ pub(super) async fn list(
                 async |mut stub: ShareStub, request| stub.list_share_permissions(request).await,
             )
             .await?;
-        Ok(ListPage::of(answer.permissions, answer.next_page_token))
+        let mut permissions = answer.permissions;
+        if args.state.is_none() {
+            let arrived = permissions.len();
+            permissions.retain(|permission| permission.state != State::Unknown as i32);
+            unconfirmed += arrived - permissions.len();
+        }
+        Ok(ListPage::of(permissions, answer.next_page_token))
     })
-    .await
+    .await?;
+    if unconfirmed > 0 {
+        console.note(format_args!(
+            "note: {unconfirmed} in the state UNKNOWN are not listed, because no answer of AWS confirmed them \
+             (--state unknown lists them, --state any all)"
+        ));
+    }
+    Ok(())
 }
 
 fn first_page(args: &ListArgs) -> ListSharePermissionsRequest {
@@ -43,7 +58,7 @@ fn first_page(args: &ListArgs) -> ListSharePermissionsRequest {
         region: args.shares.region.clone().unwrap_or_default(),
         image_id: args.shares.image.clone().unwrap_or_default(),
         shared_account_id: args.shares.with.clone().unwrap_or_default(),
-        state: args.state.map(|state| state as i32).unwrap_or_default(),
+        state: args.state.unwrap_or(StateFilter::Any) as i32,
         ..ListSharePermissionsRequest::default()
     }
 }
@@ -51,15 +66,17 @@ fn first_page(args: &ListArgs) -> ListSharePermissionsRequest {
 impl ListItem for SharePermission {
     const NAME: &'static str = "permissions";
 
-    fn row(&self) -> Cells {
+    const DISPENSABLE: &'static [&'static str] = &["PENDING CHANGE", "UPDATED", "REGION", "ACCOUNT"];
+
+    fn row(&self) -> TableRow {
         vec![
-            ("ACCOUNT", one_line(&self.account_id)),
-            ("REGION", one_line(&self.region)),
-            ("IMAGE", one_line(&self.image_id)),
-            ("RECIPIENT", one_line(&self.shared_account_id)),
-            ("STATE", permission_state(self.state)),
-            ("UPDATED", rfc3339_seconds(self.update_time.as_ref())),
-            ("PENDING CHANGE", one_line(&self.pending_change_id)),
+            ("ACCOUNT", one_line(&self.account_id).into()),
+            ("REGION", one_line(&self.region).into()),
+            ("IMAGE", Cell::Id(one_line(&self.image_id))),
+            ("RECIPIENT", one_line(&self.shared_account_id).into()),
+            ("STATE", Cell::State(permission_state(self.state))),
+            ("UPDATED", Cell::Time(self.update_time)),
+            ("PENDING CHANGE", Cell::Id(one_line(&self.pending_change_id))),
         ]
     }
 

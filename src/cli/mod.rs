@@ -8,6 +8,7 @@
 
 mod args;
 pub mod audit;
+mod cell;
 mod changes;
 mod command_line;
 mod completions;
@@ -19,10 +20,15 @@ mod failure;
 mod format;
 mod grant_revoke;
 mod health;
+mod help;
+mod images;
 mod json;
 mod justification;
 mod list;
+mod list_args;
+mod manual;
 mod options;
+mod pager;
 mod pages;
 mod printer;
 mod progress;
@@ -32,22 +38,29 @@ mod share;
 mod spreadsheet;
 mod table;
 mod text;
+mod view;
 mod wait;
 
 use args::refuse_csv;
-pub use args::{ChangeArgs, ClientCommand, GrantRevokeArgs, ImagesArgs, ListArgs, ShareFilterArgs, StateFilter};
+pub use args::{ChangeArgs, ChangeCommand, ClientCommand, GrantRevokeArgs, ListArgs, ShareFilterArgs, StateFilter};
 pub use audit::{AuditCommand, KeyCommand, key};
 pub use changes::{ChangeStateFilter, ChangesArgs};
 pub use completions::completions;
-pub use console::{Console, locale_is_utf8, terminal_width};
+pub use console::{Console, colors_stdout, locale_is_utf8, terminal_width};
 pub use environment::Environment;
 use failure::Stop;
 pub use failure::{EXIT_CODES, Exit, Failure};
 pub use health::HealthArgs;
+pub use help::{CONCEPTS, arrange_help, refuse_client_options, with_examples};
+pub use images::ImagesArgs;
+pub use list_args::TableArgs;
+pub use manual::manual;
 pub use options::{ClientOptions, Output, without_empty_variables};
+pub use pager::pager;
 pub use pages::PageArgs;
 pub use progress::ProgressMeter;
 pub use share::{ImageName, PermissionName};
+pub use view::DisplayArgs;
 
 /// Runs one client command: calls the service, and prints the answer.
 ///
@@ -60,6 +73,7 @@ pub async fn run(options: &ClientOptions, command: ClientCommand, console: &mut 
 }
 
 async fn perform(options: &ClientOptions, command: ClientCommand, console: &mut Console<'_>) -> Result<(), Stop> {
+    console.set_display(&options.display);
     if options.output == Output::Csv {
         refuse_csv(&command)?;
     }
@@ -80,9 +94,9 @@ async fn ask(options: &ClientOptions, command: ClientCommand, console: &mut Cons
         ClientCommand::Revoke(args) => grant_revoke::revoke(options, &client, args, console).await,
         ClientCommand::Get(args) => read::get(options, &client, args, console).await,
         ClientCommand::List(args) => list::list(options, &client, args, console).await,
-        ClientCommand::Change(args) => read::change(options, &client, args, console).await,
-        ClientCommand::Changes(args) => changes::changes(options, &client, args, console).await,
-        ClientCommand::Images(args) => read::images(options, &client, args, console).await,
+        ClientCommand::Change(ChangeCommand::List(args)) => changes::changes(options, &client, args, console).await,
+        ClientCommand::Change(ChangeCommand::Show(args)) => read::change(options, &client, args, console).await,
+        ClientCommand::Images(args) => images::images(options, &client, args, console).await,
         ClientCommand::Audit(command) => audit::run(options, &client, command, console).await,
         ClientCommand::Checkpoint(args) => audit::checkpoint(options, &client, args, console).await,
         // `perform` has handled it, without credentials.

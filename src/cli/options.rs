@@ -8,6 +8,7 @@ use tonic::{metadata::AsciiMetadataValue, transport::Uri};
 use super::{
     environment::Environment,
     failure::{Exit, Failure},
+    view::DisplayArgs,
 };
 
 /// The default of --server: the address of `sharewarden dev`.
@@ -56,6 +57,9 @@ pub struct ClientOptions {
     /// The timeout of an answer, with a unit, such as 500ms, 30s or 5m; 1ms to 7days. A change continues after it
     #[arg(long, global = true, help_heading = HEADING, value_name = "DURATION", default_value = "30s", value_parser = timeout)]
     pub(super) timeout: Duration,
+
+    #[command(flatten)]
+    pub(super) display: DisplayArgs,
 
     /// The defaults of the environment. Empty until [`in_environment`](Self::in_environment).
     #[arg(skip)]

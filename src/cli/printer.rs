@@ -6,21 +6,26 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
+    cell::TableRow,
     console::{Console, unprintable},
     failure::{Failure, Stop},
     json,
+    list_args::{TableArgs, choose},
     options::Output,
-    spreadsheet, table,
-    table::{Cells, StreamedTable},
+    spreadsheet,
+    table::{self, Cells, Fit, StreamedTable},
+    view::View,
 };
 
 /// A message that can be an item of a list.
 pub(super) trait ListItem: Serialize + Default {
     /// The plural name, which is also the member of the JSON document.
     const NAME: &'static str;
+    /// The columns that a narrow terminal does without, the first one first.
+    const DISPENSABLE: &'static [&'static str];
 
     /// The row in the table.
-    fn row(&self) -> Cells;
+    fn row(&self) -> TableRow;
     /// The record in the CSV.
     fn record(&self) -> Result<Cells, Failure>;
 
@@ -33,6 +38,7 @@ pub(super) trait ListItem: Serialize + Default {
 /// Prints items, page by page.
 pub(super) struct Printer<T> {
     form: Form,
+    table: TableArgs,
     printed: u64,
     items: PhantomData<T>,
 }
@@ -68,8 +74,26 @@ impl<T: ListItem> Printer<T> {
     fn new(form: Form) -> Self {
         Self {
             form,
+            table: TableArgs::default(),
             printed: 0,
             items: PhantomData,
+        }
+    }
+
+    /// Prints the columns of the options.
+    pub(super) fn with(mut self, table: &TableArgs) -> Self {
+        self.table = table.clone();
+        self
+    }
+
+    fn record(&self, item: &T) -> Result<Vec<String>, Failure> {
+        Ok(table::values(choose(item.record()?, self.table.columns())))
+    }
+
+    fn fit(&self) -> Fit<'static> {
+        match self.table.columns() {
+            Some(_) => Fit::Chosen,
+            None => Fit::Columns(T::DISPENSABLE),
         }
     }
 
@@ -82,15 +106,27 @@ impl<T: ListItem> Printer<T> {
     pub(super) fn begin(&mut self, console: &mut Console<'_>) -> Result<(), Stop> {
         match self.form {
             Form::Document => console.print(format_args!("{{\n  \"{}\": [", T::NAME)),
-            Form::Csv => console.print(spreadsheet::line(table::head(&T::blank().record()?))?),
+            Form::Csv => {
+                let names = choose(T::blank().record()?, self.table.columns());
+                console.print(spreadsheet::line(table::head(&names))?)
+            }
             Form::Table(_) | Form::Lines => Ok(()),
         }
     }
 
     /// Prints the next items.
     pub(super) fn page(&mut self, items: &[T], console: &mut Console<'_>) -> Result<(), Stop> {
+        let (fit, view) = (self.fit(), self.table.view(console.view()));
         match &mut self.form {
-            Form::Table(table) => console.print(table.chunk(items.iter().map(T::row).collect()))?,
+            Form::Table(streamed) => {
+                let rows = items.iter().map(|item| choose(item.row(), self.table.columns()));
+                // What is printed in parts stays on the screen while time passes.
+                let view = View {
+                    relative: false,
+                    ..view
+                };
+                console.print(streamed.chunk(&rows.collect::<Vec<_>>(), fit, &view))?;
+            }
             Form::Document => self.document(items, console)?,
             Form::Lines => {
                 for item in items {
@@ -99,12 +135,22 @@ impl<T: ListItem> Printer<T> {
             }
             Form::Csv => {
                 for item in items {
-                    console.print(spreadsheet::line(table::values(item.record()?))?)?;
+                    console.print(spreadsheet::line(self.record(item)?)?)?;
                 }
             }
         }
         self.printed += items.len() as u64;
         console.flush()
+    }
+
+    /// Prints a table with all its rows, for a terminal. Returns the names of the columns that did not fit.
+    pub(super) fn whole(&mut self, items: &[T], console: &mut Console<'_>) -> Result<Vec<&'static str>, Stop> {
+        let rows = items.iter().map(|item| choose(item.row(), self.table.columns()));
+        let drawn = table::list(&rows.collect::<Vec<_>>(), self.fit(), &self.table.view(console.view()));
+        console.print_list(&drawn.text)?;
+        self.printed += items.len() as u64;
+        console.flush()?;
+        Ok(drawn.left_out)
     }
 
     fn document(&self, items: &[T], console: &mut Console<'_>) -> Result<(), Stop> {

@@ -1,7 +1,7 @@
-//! The commands with a single answer: `get`, `change` and `images`.
+//! The commands with a single answer: `get` and `change show`.
 
 use super::{
-    args::{ChangeArgs, ImagesArgs},
+    args::ChangeArgs,
     connection::{Client, ShareStub},
     console::Console,
     failure::Stop,
@@ -10,9 +10,7 @@ use super::{
     share::PermissionName,
     wait,
 };
-use crate::proto::v1::{
-    GetChangeRequest, GetChangeResponse, GetSharePermissionRequest, ImageOwnership, ListImagesRequest,
-};
+use crate::proto::v1::{GetChangeRequest, GetChangeResponse, GetSharePermissionRequest};
 
 pub(super) async fn get(
     options: &ClientOptions,
@@ -33,7 +31,7 @@ pub(super) async fn get(
         })
         .await?;
     match (&answer.permission, options.output) {
-        (Some(permission), Output::Table) => console.print(render::permission(permission, console.width())),
+        (Some(permission), Output::Table) => console.print(render::permission(permission, console.view())),
         _ => console.print_json(&answer),
     }
 }
@@ -68,37 +66,7 @@ async fn get_change(client: &Client, request: GetChangeRequest) -> Result<GetCha
 
 fn print_change(options: &ClientOptions, answer: &GetChangeResponse, console: &mut Console<'_>) -> Result<(), Stop> {
     match (&answer.change, options.output) {
-        (Some(change), Output::Table) => console.print(render::change(change, console.width())),
+        (Some(change), Output::Table) => console.print(render::change(change, console.view())),
         _ => console.print_json(answer),
     }
-}
-
-pub(super) async fn images(
-    options: &ClientOptions,
-    client: &Client,
-    args: ImagesArgs,
-    console: &mut Console<'_>,
-) -> Result<(), Stop> {
-    let ownership = if args.shared {
-        ImageOwnership::Shared
-    } else {
-        ImageOwnership::Owned
-    };
-    let request = ListImagesRequest {
-        account_id: options.account(args.account)?,
-        region: options.region(args.region)?,
-        ownership: ownership.into(),
-    };
-    let answer = client
-        .call(client.deadline(), request, async |mut stub: ShareStub, request| {
-            stub.list_images(request).await
-        })
-        .await?;
-    if answer.images.is_empty() {
-        console.note("note: there are no such images");
-    }
-    if options.output == Output::Json {
-        return console.print_json(&answer);
-    }
-    console.print(render::images(&answer.images, console.width()))
 }

@@ -1,79 +1,85 @@
 //! The API's messages as tables.
 
 use super::{
-    format::{access, action, cause, milliseconds, name, rfc3339, rfc3339_seconds},
+    cell::{Cell, TableRow},
+    format::{access, action, cause, milliseconds, name, rfc3339_seconds},
     justification,
-    table::{self, Cells},
+    table::{self, Fit},
     text::one_line,
+    view::View,
 };
 use crate::proto::v1::{
-    Attempt, Change, ChangeProgress, ErrorReason, Image, SharePermission, attempt::Classification, change,
+    Attempt, Change, ChangeProgress, ErrorReason, SharePermission, attempt::Classification, change,
     share_permission::State,
 };
 
+/// The columns of calls to AWS that a narrow terminal does without, the first one first.
+const DISPENSABLE: &[&str] = &["AWS REQUEST ID", "STARTED", "CALL TO AWS", "ERROR CODE"];
+
 /// One permission.
-pub(super) fn permission(permission: &SharePermission, width: Option<u16>) -> String {
+pub(super) fn permission(permission: &SharePermission, view: &View) -> String {
     let rows = vec![
-        ("Account", one_line(&permission.account_id)),
-        ("Region", one_line(&permission.region)),
-        ("Image", one_line(&permission.image_id)),
-        ("Recipient", one_line(&permission.shared_account_id)),
-        ("State", permission_state(permission.state)),
-        ("Desired", access(permission.desired)),
-        ("Applied", access(permission.applied)),
-        ("Generation", permission.generation.to_string()),
-        ("Pending change", one_line(&permission.pending_change_id)),
-        ("Created", rfc3339(permission.create_time.as_ref())),
-        ("Updated", rfc3339(permission.update_time.as_ref())),
+        ("Account", one_line(&permission.account_id).into()),
+        ("Region", one_line(&permission.region).into()),
+        ("Image", one_line(&permission.image_id).into()),
+        ("Recipient", one_line(&permission.shared_account_id).into()),
+        ("State", Cell::State(permission_state(permission.state))),
+        ("Desired", access(permission.desired).into()),
+        ("Applied", access(permission.applied).into()),
+        ("Generation", permission.generation.to_string().into()),
+        ("Pending change", one_line(&permission.pending_change_id).into()),
+        ("Created", Cell::Time(permission.create_time)),
+        ("Updated", Cell::Time(permission.update_time)),
     ];
-    table::pairs(rows, width)
+    table::pairs(rows, view)
 }
 
 /// One change, and its calls to AWS.
-pub(super) fn change(change: &Change, width: Option<u16>) -> String {
-    let mut text = table::pairs(change_rows(change), width);
-    text.push_str(&attempts(&change.attempts, width));
+pub(super) fn change(change: &Change, view: &View) -> String {
+    let mut text = table::pairs(change_rows(change), view);
+    text.push_str(&attempts(&change.attempts, view));
     text
 }
 
 /// The change of a grant or revoke, with the state of its permission.
-pub(super) fn changed(permission: Option<&SharePermission>, change: &Change, width: Option<u16>) -> String {
-    let mut rows = vec![(
-        "Permission",
-        permission.map_or_else(String::new, |permission| permission_state(permission.state)),
-    )];
+pub(super) fn changed(permission: Option<&SharePermission>, change: &Change, view: &View) -> String {
+    let state = permission.map_or_else(String::new, |permission| permission_state(permission.state));
+    let mut rows = vec![("Permission", Cell::State(state))];
     rows.extend(change_rows(change));
-    let mut text = table::pairs(rows, width);
-    text.push_str(&attempts(&change.attempts, width));
+    let mut text = table::pairs(rows, view);
+    text.push_str(&attempts(&change.attempts, view));
     text
 }
 
-fn change_rows(change: &Change) -> Cells {
+fn change_rows(change: &Change) -> TableRow {
     let mut rows = vec![
-        ("Change", one_line(&change.change_id)),
-        ("State", change_state(change.state)),
-        ("Action", action(change.action)),
-        ("Account", one_line(&change.account_id)),
-        ("Region", one_line(&change.region)),
-        ("Image", one_line(&change.image_id)),
-        ("Recipient", one_line(&change.shared_account_id)),
-        ("Principal", one_line(&change.principal)),
+        ("Change", one_line(&change.change_id).into()),
+        ("State", Cell::State(change_state(change.state))),
+        ("Action", action(change.action).into()),
+        ("Account", one_line(&change.account_id).into()),
+        ("Region", one_line(&change.region).into()),
+        ("Image", one_line(&change.image_id).into()),
+        ("Recipient", one_line(&change.shared_account_id).into()),
+        ("Principal", one_line(&change.principal).into()),
     ];
     rows.extend(justification::rows(change));
     rows.extend([
-        ("Cause", cause(change.cause)),
-        ("Request id", one_line(&change.request_id)),
-        ("Generation", change.generation.to_string()),
-        ("Previous", access(change.previous)),
-        ("AWS request id", one_line(&change.aws_request_id)),
+        ("Cause", cause(change.cause).into()),
+        ("Request id", one_line(&change.request_id).into()),
+        ("Generation", change.generation.to_string().into()),
+        ("Previous", access(change.previous).into()),
+        ("AWS request id", one_line(&change.aws_request_id).into()),
         (
             "Error",
-            error(change.error_reason, &change.error_code, &change.error_message),
+            error(change.error_reason, &change.error_code, &change.error_message).into(),
         ),
-        ("Trace id", one_line(&change.trace_id)),
-        ("Created", rfc3339(change.create_time.as_ref())),
-        ("Ended", rfc3339(change.end_time.as_ref())),
-        ("Now", change.progress.as_ref().map_or_else(String::new, progress_text)),
+        ("Trace id", one_line(&change.trace_id).into()),
+        ("Created", Cell::Time(change.create_time)),
+        ("Ended", Cell::Time(change.end_time)),
+        (
+            "Now",
+            change.progress.as_ref().map_or_else(String::new, progress_text).into(),
+        ),
     ]);
     rows
 }
@@ -115,51 +121,26 @@ pub(super) fn error(reason: i32, code: &str, message: &str) -> String {
 }
 
 /// The calls to AWS, as a table after an empty line.
-pub(super) fn attempts(attempts: &[Attempt], width: Option<u16>) -> String {
+pub(super) fn attempts(attempts: &[Attempt], view: &View) -> String {
     if attempts.is_empty() {
         return String::new();
     }
-    format!("\n{}", table::list(attempts.iter().map(attempt).collect(), width))
+    let rows: Vec<_> = attempts.iter().map(attempt).collect();
+    format!("\n{}", table::list(&rows, Fit::Columns(DISPENSABLE), view).text)
 }
 
-fn attempt(attempt: &Attempt) -> Cells {
+fn attempt(attempt: &Attempt) -> TableRow {
+    let result = name(attempt.classification, "CLASSIFICATION_", Classification::as_str_name);
     vec![
-        ("CALL TO AWS", one_line(&attempt.operation)),
-        ("STARTED", rfc3339(attempt.start_time.as_ref())),
-        ("TOOK", attempt.duration.as_ref().map_or_else(String::new, milliseconds)),
+        ("CALL TO AWS", one_line(&attempt.operation).into()),
+        ("STARTED", Cell::Moment(attempt.start_time)),
         (
-            "RESULT",
-            name(attempt.classification, "CLASSIFICATION_", Classification::as_str_name),
+            "TOOK",
+            attempt.duration.as_ref().map_or_else(String::new, milliseconds).into(),
         ),
-        ("AWS REQUEST ID", one_line(&attempt.aws_request_id)),
-        ("ERROR CODE", one_line(&attempt.error_code)),
-    ]
-}
-
-/// The table of `images`.
-pub(super) fn images(images: &[Image], width: Option<u16>) -> String {
-    table::list(images.iter().map(image).collect(), width)
-}
-
-fn image(image: &Image) -> Cells {
-    let mut description = vec![one_line(&image.description)];
-    if !image.error_code.is_empty() || !image.error_message.is_empty() {
-        description.push(format!(
-            "{}: {}",
-            one_line(&image.error_code),
-            one_line(&image.error_message)
-        ));
-    }
-    description.retain(|line| !line.is_empty());
-    vec![
-        ("IMAGE", one_line(&image.image_id)),
-        ("NAME", one_line(&image.name)),
-        ("STATE", one_line(&image.state)),
-        ("SYSTEM", one_line(&image.operating_system)),
-        ("TENANCY", one_line(&image.required_tenancy)),
-        ("OWNER", one_line(&image.owner_account_id)),
-        ("CREATED", rfc3339_seconds(image.create_time.as_ref())),
-        ("DESCRIPTION", description.join("\n")),
+        ("RESULT", Cell::State(result)),
+        ("AWS REQUEST ID", Cell::Id(one_line(&attempt.aws_request_id))),
+        ("ERROR CODE", Cell::Text(one_line(&attempt.error_code))),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! `change --wait`: the result of the command, from the last state of the change.
+//! `change show --wait`: the result of the command, from the last state of the change.
 
 use super::{
     command_line, error_hint,

@@ -60,7 +60,7 @@ impl PendingWatch {
                 pending,
                 in_doubt,
                 seconds,
-                "a change has been pending for too long: see `sharewarden changes --pending --oldest-first`"
+                "a change has been pending for too long: see `sharewarden change list --pending --oldest-first`"
             );
         }
         if was_overdue && !overdue {

@@ -48,12 +48,12 @@ async fn exported_as(ledger: &Ledger, format: &str) -> String {
 async fn the_number_and_the_times_are_shown() {
     let shown = show(&ledger(DENIALS), body()).await.ok().out;
     for row in [
-        "Kind            change.denials\n",
-        "Principal       mallory\n",
-        "Count           37000\n",
-        "First           2026-01-02T03:04:00.5Z\n",
-        "Last            2026-01-02T03:04:06.75Z\n",
-        "Last denied by  accounts.share_with\n",
+        "Kind             change.denials\n",
+        "Principal        mallory\n",
+        "Denials          37000\n",
+        "First denial at  2026-01-02T03:04:00.5Z\n",
+        "Last denial at   2026-01-02T03:04:06.75Z\n",
+        "Last denied by   accounts.share_with\n",
     ] {
         assert!(shown.contains(row), "{row} in\n{shown}");
     }
@@ -63,7 +63,7 @@ async fn the_number_and_the_times_are_shown() {
         ..body()
     };
     let shown = show(&ledger(&without_a_name), several).await.ok().out;
-    assert!(shown.contains("Principal       several\n"), "{shown}");
+    assert!(shown.contains("Principal        several\n"), "{shown}");
 }
 
 #[tokio::test]

@@ -284,25 +284,3 @@ fn an_invalid_time_is_refused() {
         assert!(Cli::try_parse_from(words).is_err(), "{line}");
     }
 }
-
-#[test]
-fn every_command_has_a_long_help_with_an_example() {
-    let mut commands = vec![<Cli as clap::CommandFactory>::command()];
-    commands[0].build();
-    let mut seen = 0;
-    while let Some(mut command) = commands.pop() {
-        let below: Vec<_> = command
-            .get_subcommands()
-            .filter(|sub| sub.get_name() != "help")
-            .cloned()
-            .collect();
-        if below.is_empty() {
-            let help = command.render_long_help().to_string();
-            assert!(help.contains("Example:\n  sharewarden "), "{help}");
-            assert!(help.contains("  9  tampered"), "{help}");
-            seen += 1;
-        }
-        commands.extend(below);
-    }
-    assert!(seen > 12, "{seen}");
-}

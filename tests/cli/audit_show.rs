@@ -40,17 +40,23 @@ async fn an_entry_is_shown_with_its_calls_its_canonical_text_and_its_hash() {
     let service = Service::answering([Answer::Entry(answer)]).await;
     let ran = show(&service, &[]).await.ok();
     let hash: String = ledger.hashes[2].iter().map(|byte| format!("{byte:02x}")).collect();
-    assert!(ran.out.contains(&format!("Leaf hash       {hash}\n")), "{}", ran.out);
+    assert!(ran.out.contains(&format!("\nLeaf hash       {hash}\n")), "{}", ran.out);
+    assert!(
+        ran.out.contains("\nRecorded at     2026-01-02T03:04:07.25Z\n"),
+        "{}",
+        ran.out
+    );
     let kind =
         "Kind            change.requested\nMeaning         A change was accepted. AWS had not been called yet.\n";
     assert!(ran.out.contains(kind), "{}", ran.out);
     assert!(
         ran.out
-            .contains("UpdateWorkspaceImagePermission  2026-01-02T03:04:05.25Z"),
+            .contains("\n\nCalls to AWS\nCALL TO AWS                     STARTED                  TOOK "),
         "{}",
         ran.out
     );
-    assert!(ran.out.ends_with(&format!("\n{}\n", ledger.lines[2])), "{}", ran.out);
+    let text = format!("\n\nText that the leaf hash covers\n{}\n", ledger.lines[2]);
+    assert!(ran.out.ends_with(&text), "{}", ran.out);
     let expected = GetAuditEntryRequest {
         account_id: ACCOUNT.into(),
         log_index: 2,
@@ -63,14 +69,12 @@ async fn the_proof_and_the_signature_of_the_checkpoint_are_verified() {
     let ledger = Ledger::of(5);
     let service = Service::answering([entry(&ledger, 2), Answer::Inclusion(ledger.inclusion(2))]).await;
     let ran = show(&service, &["--proof", "--key", &ledger.vkey()]).await.ok();
-    assert!(
-        ran.notes
-            .contains("verified: the entry is in the tree of 5 entries, by 3 hashes\n"),
-        "{}",
-        ran.notes
-    );
-    let signed = format!("verified: the root is that of the checkpoint of {NAME}/{ACCOUNT}, signed by {NAME}+");
-    assert!(ran.notes.contains(&signed), "{}", ran.notes);
+    let proof = "\n\nProof that the entry is in the ledger\n\
+                 Inclusion  verified: the entry is in the tree of 5 entries, by 3 hashes\nRoot hash  ";
+    assert!(ran.out.contains(proof), "{}", ran.out);
+    let signed =
+        format!("\nSignature  verified: the root is that of the checkpoint of {NAME}/{ACCOUNT}, signed by {NAME}+");
+    assert!(ran.out.contains(&signed), "{}", ran.out);
 }
 
 #[tokio::test]
@@ -79,9 +83,10 @@ async fn without_a_key_the_signature_is_reported_as_not_verified() {
     let service = Service::answering([entry(&ledger, 2), Answer::Inclusion(ledger.inclusion(2))]).await;
     let ran = show(&service, &["--proof"]).await.ok();
     assert!(
-        ran.notes.contains("not verified: the signature of the checkpoint"),
+        ran.out
+            .contains("\nSignature  not verified: the signature of the checkpoint"),
         "{}",
-        ran.notes
+        ran.out
     );
 }
 

@@ -142,19 +142,16 @@ async fn one_is_shown_with_its_text_and_its_proof_is_verified() {
         ] {
             assert!(ran.out.contains(&row), "{row} in {}", ran.out);
         }
+        let text = format!("\n\nText that the leaf hash covers\n{}\n\n", ledger.lines[index]);
+        assert!(ran.out.contains(&text), "{}", ran.out);
         assert!(
-            ran.out.ends_with(&format!("\n\n{}\n", ledger.lines[index])),
+            ran.out
+                .contains("\nInclusion  verified: the entry is in the tree of 5 entries, by 3 hashes\n"),
             "{}",
             ran.out
         );
-        assert!(
-            ran.notes
-                .contains("verified: the entry is in the tree of 5 entries, by 3 hashes\n"),
-            "{}",
-            ran.notes
-        );
         let signed = format!("verified: the root is that of the checkpoint of {NAME}/{ACCOUNT}, signed by {NAME}+");
-        assert!(ran.notes.contains(&signed), "{}", ran.notes);
+        assert!(ran.out.contains(&signed), "{}", ran.out);
     }
 }
 
@@ -184,7 +181,7 @@ async fn a_known_kind_that_the_service_does_not_know_is_shown_with_its_text() {
     let answers = [entry(older), Answer::Inclusion(ledger.inclusion(2))];
     let ran = show(answers, 2, &ledger.vkey()).await.ok();
     assert!(ran.out.contains("Kind            change.requested\n"), "{}", ran.out);
-    assert!(ran.out.ends_with(&format!("\n{}\n", ledger.lines[2])), "{}", ran.out);
+    assert!(ran.out.contains(&format!("\n{}\n", ledger.lines[2])), "{}", ran.out);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! `changes`: the requests and the output.
+//! `change list`: the requests and the output.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ fn page(changes: Vec<Change>, next: &str) -> Answer {
 #[tokio::test]
 async fn every_filter_is_sent_with_all_pages() {
     let service = Service::answering([page(vec![waiting_for_retry()], "more"), page(vec![leased()], "")]).await;
-    let line = "changes --pending --in-doubt --account 012345678901 --account 111111111111 --region eu-central-1 \
+    let line = "change list --pending --in-doubt --account 012345678901 --account 111111111111 --region eu-central-1 \
                 --image wsi-0123456789 --with 999999999999 --asked-by alice --older-than 5m --oldest-first --page-size 1";
     let before = Clock::system().now();
     run(&service, line).await.ok();
@@ -94,9 +94,11 @@ async fn every_filter_is_sent_with_all_pages() {
 #[tokio::test]
 async fn without_filters_all_changes_are_requested_newest_first() {
     let service = Service::answering([page(Vec::new(), ""), page(Vec::new(), "")]).await;
-    let ran = run(&service, "changes").await.ok();
+    let ran = run(&service, "change list").await.ok();
     assert!(ran.notes.contains("note: there are no such changes"), "{}", ran.notes);
-    run(&service, "changes --state failed --state superseded").await.ok();
+    run(&service, "change list --state failed --state superseded")
+        .await
+        .ok();
     let everything = ListChangesRequest {
         order: ChangeOrder::NewestFirst.into(),
         page_size: 100,
@@ -115,7 +117,7 @@ async fn without_filters_all_changes_are_requested_newest_first() {
 #[tokio::test]
 async fn the_table_shows_the_lease_and_the_next_attempt() {
     let service = Service::answering([page(vec![leased(), waiting_for_retry(), failed()], "")]).await;
-    let ran = run(&service, "changes").await.ok();
+    let ran = run(&service, "change list").await.ok();
     let lines: Vec<_> = ran.out.lines().collect();
     assert!(lines[0].starts_with("CHANGE "), "{}", ran.out);
     assert!(lines[1].contains("PENDING  2026-01-02T03:04:05Z  1 "), "{}", ran.out);
@@ -132,7 +134,7 @@ async fn the_table_shows_the_lease_and_the_next_attempt() {
 #[tokio::test]
 async fn json_is_one_document_and_csv_has_one_record_per_change() {
     let service = Service::answering([page(vec![leased(), failed()], ""), page(vec![leased(), failed()], "")]).await;
-    let json = run(&service, "changes -o json").await.ok().json();
+    let json = run(&service, "change list -o json").await.ok().json();
     assert_eq!(json["changes"][0]["progress"]["inDoubt"], true);
     assert_eq!(
         json["changes"][0]["progress"]["leaseExpireTime"],
@@ -140,7 +142,7 @@ async fn json_is_one_document_and_csv_has_one_record_per_change() {
     );
     assert_eq!(json["changes"][1]["state"], "STATE_FAILED");
 
-    let csv = run(&service, "changes -o csv").await.ok().out;
+    let csv = run(&service, "change list -o csv").await.ok().out;
     let records = records(&csv);
     assert_eq!(records[0]["in_doubt"], "true");
     assert_eq!(records[0]["replica_id"], REPLICA);
@@ -154,10 +156,10 @@ async fn json_is_one_document_and_csv_has_one_record_per_change() {
 
 #[test]
 fn an_invalid_age_is_refused() {
-    parse("http://localhost", "changes --older-than 1h30m");
+    parse("http://localhost", "change list --older-than 1h30m");
     let spans = ["5", "yesterday", "-5m"];
     for wrong in spans {
-        let line = ["sharewarden", "changes", "--older-than", wrong];
+        let line = ["sharewarden", "change", "list", "--older-than", wrong];
         let parsed = <crate::harness::Cli as clap::Parser>::try_parse_from(line);
         assert!(parsed.is_err(), "{wrong}");
     }

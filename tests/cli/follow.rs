@@ -1,4 +1,4 @@
-//! Changes that take longer than the call: the error shows the command that continues, and `change --wait` waits.
+//! Changes that take longer than the call: the error shows the command that continues, and `change show --wait` waits.
 
 use sharewarden::proto::v1::*;
 use tonic::{Code, Status};
@@ -32,7 +32,7 @@ async fn the_error_of_a_pending_change_shows_the_command_that_follows_it() {
         .await
         .failure();
     let expected = format!(
-        "still going (CHANGE_PENDING); the change was accepted and is still in progress; follow it with: sharewarden change \
+        "still going (CHANGE_PENDING); the change was accepted and is still in progress; follow it with: sharewarden change show \
          --server http://{} --principal bob --account 012345678901 {CHANGE_ID} --wait",
         service.address
     );
@@ -90,7 +90,9 @@ async fn the_error_of_validate_only_shows_no_command() {
 async fn wait_polls_until_the_change_has_ended() {
     use change::State::{Pending, Succeeded};
     let service = Service::answering(polls(&[Pending, Pending, Succeeded])).await;
-    let ran = run(&service, "change --account 012345678901 some-id --wait").await.ok();
+    let ran = run(&service, "change show --account 012345678901 some-id --wait")
+        .await
+        .ok();
     assert!(ran.out.contains("State           SUCCEEDED\n"), "{}", ran.out);
     assert_eq!(service.asked().len(), 3);
 }
@@ -98,7 +100,7 @@ async fn wait_polls_until_the_change_has_ended() {
 #[tokio::test]
 async fn without_wait_a_pending_change_is_printed_at_once() {
     let service = Service::answering(polls(&[change::State::Pending])).await;
-    let ran = run(&service, "change --account 012345678901 some-id").await.ok();
+    let ran = run(&service, "change show --account 012345678901 some-id").await.ok();
     assert!(ran.out.contains("State           PENDING\n"), "{}", ran.out);
 }
 
@@ -111,7 +113,7 @@ async fn wait_exits_with_the_code_of_the_grant() {
         ..change(change::State::Failed)
     };
     let service = Service::answering([Answer::Change(GetChangeResponse { change: Some(failed) })]).await;
-    let ran = run(&service, "change --account 012345678901 some-id --wait -o json").await;
+    let ran = run(&service, "change show --account 012345678901 some-id --wait -o json").await;
     let (code, text) = ran.failure();
     assert_eq!(code, 3);
     assert!(
@@ -128,7 +130,7 @@ async fn wait_exits_with_the_code_of_the_grant() {
         change: Some(superseded),
     })])
     .await;
-    let (code, text) = run(&service, "change --account 012345678901 some-id --wait")
+    let (code, text) = run(&service, "change show --account 012345678901 some-id --wait")
         .await
         .failure();
     assert_eq!(code, 8);
@@ -143,7 +145,11 @@ async fn wait_stops_at_the_timeout_and_prints_the_last_state() {
     let mut answers = polls(&[change::State::Pending]);
     answers.push(Answer::Never);
     let service = Service::answering(answers).await;
-    let ran = run(&service, "change --account 012345678901 some-id --wait --timeout 2s").await;
+    let ran = run(
+        &service,
+        "change show --account 012345678901 some-id --wait --timeout 2s",
+    )
+    .await;
     let (code, text) = ran.failure();
     assert_eq!(code, 5);
     assert!(

@@ -85,6 +85,21 @@ fn parse_all(line: &str) -> Cli {
     Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// Runs a line on a terminal with this number of columns, without a pager.
+pub(crate) async fn run_on_terminal(service: &Service, width: u16, line: &str) -> Ran {
+    let cli = parse(&service.url(), line);
+    let (mut out, mut notes) = (Vec::new(), Vec::new());
+    let mut console = Console::new(&mut out, &mut notes)
+        .with_width(Some(width))
+        .with_unicode(true);
+    let result = cli::run(&cli.options.clone(), cli.into_command(), &mut console).await;
+    Ran {
+        out: String::from_utf8(out).unwrap(),
+        notes: String::from_utf8(notes).unwrap(),
+        result,
+    }
+}
+
 async fn run_parsed(cli: Cli) -> Ran {
     let (mut out, mut notes) = (Vec::new(), Vec::new());
     let result = cli::run(

@@ -184,21 +184,6 @@ async fn control_characters_in_answers_are_escaped() {
     assert!(ran.out.contains(r"evil \u{1b}[31m name"), "{}", ran.out);
 }
 
-#[tokio::test]
-async fn a_table_wraps_its_last_column_to_the_terminal() {
-    let service = Service::answering([Answer::Images(ListImagesResponse { images: vec![image()] })]).await;
-    let cli = parse(&format!("http://{}", service.address), "images --account 1 --region r");
-    let (mut out, mut notes) = (Vec::new(), Vec::new());
-    let mut console = Console::new(&mut out, &mut notes).with_width(Some(120));
-    cli::run(&cli.options.clone(), cli.into_command(), &mut console)
-        .await
-        .unwrap();
-    let out = String::from_utf8(out).unwrap();
-    assert!(out.lines().count() > 2, "{out}");
-    assert!(out.lines().all(|line| line.chars().count() <= 120), "{out}");
-    assert!(out.contains("wsi-0123456789  evil"), "{out}");
-}
-
 /// A pipe whose reader has closed it.
 struct Closed;
 

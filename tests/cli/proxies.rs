@@ -67,7 +67,7 @@ async fn the_page_of_a_proxy_is_read_as_grpc_maps_its_http_status() {
         ),
     ] {
         let (address, _tasks) = answering(StatusCode::from_u16(status).unwrap()).await;
-        let (code, text) = run_at(&format!("http://{address}"), "changes").await.failure();
+        let (code, text) = run_at(&format!("http://{address}"), "change list").await.failure();
         assert_eq!(code, exit, "{status}: {text}");
         assert!(text.contains(words), "{text}");
     }

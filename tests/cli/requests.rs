@@ -60,7 +60,7 @@ async fn reads_fill_every_field() {
     ])
     .await;
     run(&service, &format!("get {WHICH}")).await.ok();
-    run(&service, "change --account 012345678901 some-id").await.ok();
+    run(&service, "change show --account 012345678901 some-id").await.ok();
     run(&service, "images --account 012345678901 --region eu-central-1")
         .await
         .ok();
@@ -249,7 +249,7 @@ fn client_options_may_stand_before_and_after_the_command() {
 #[tokio::test]
 async fn a_token_file_may_begin_with_a_byte_order_mark_and_must_hold_only_the_token() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let words = ["changes", "--token-file", file.path().to_str().unwrap()];
+    let words = ["change", "list", "--token-file", file.path().to_str().unwrap()];
     std::fs::write(file.path(), "\u{feff}abc.def\r\n").unwrap();
     let service = Service::answering([Answer::Changes(ListChangesResponse::default())]).await;
     run_words(&service.url(), &words).await.ok();

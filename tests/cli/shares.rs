@@ -157,7 +157,7 @@ async fn what_is_missing_of_a_share_is_named_with_the_ways_to_give_it() {
         ),
         ("images -r eu-central-1", "the account is missing", "--account"),
         ("images -a 012345678901", "the Region is missing", "--region"),
-        ("change some-id", "the account is missing", "--account"),
+        ("change show some-id", "the account is missing", "--account"),
         ("checkpoint", "the account is missing", "--account"),
         (
             "checkpoint add-signatures /no/file",
@@ -240,7 +240,7 @@ async fn every_command_about_one_account_uses_the_default_account() {
     ])
     .await;
     run_in(&service, &environment, "images").await.ok();
-    run_in(&service, &environment, &format!("change {CHANGE_ID}"))
+    run_in(&service, &environment, &format!("change show {CHANGE_ID}"))
         .await
         .ok();
     // The script has no answer to these: what they ask for is enough.
@@ -273,7 +273,7 @@ async fn defaults_do_not_filter_lists() {
         Answer::Summary(SummarizeAuditEntriesResponse::default()),
     ])
     .await;
-    for line in ["list", "changes", "audit list", "audit at now", "audit summary"] {
+    for line in ["list", "change list", "audit list", "audit at now", "audit summary"] {
         run_in(&service, &environment, line).await.ok();
     }
     for asked in service.asked() {

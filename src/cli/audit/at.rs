@@ -6,10 +6,11 @@ use super::time_arg::{TimeArg, now, timestamp};
 use crate::{
     cli::{
         args::ShareFilterArgs,
+        cell::{Cell, TableRow},
         connection::{AuditStub, Client},
         console::Console,
         failure::{Failure, Stop},
-        format::{rfc3339, rfc3339_seconds},
+        format::rfc3339,
         options::ClientOptions,
         pages::{self, ListPage, PageArgs},
         printer::ListItem,
@@ -68,16 +69,18 @@ pub(super) async fn at(
 impl ListItem for PastSharePermission {
     const NAME: &'static str = "permissions";
 
-    fn row(&self) -> Cells {
+    const DISPENSABLE: &'static [&'static str] = &["UNTIL ENTRY", "FROM ENTRY", "UNTIL", "FROM", "REGION", "ACCOUNT"];
+
+    fn row(&self) -> TableRow {
         vec![
-            ("ACCOUNT", one_line(&self.account_id)),
-            ("REGION", one_line(&self.region)),
-            ("IMAGE", one_line(&self.image_id)),
-            ("RECIPIENT", one_line(&self.shared_account_id)),
-            ("FROM", rfc3339_seconds(self.start_time.as_ref())),
-            ("FROM ENTRY", self.start_index.to_string()),
-            ("UNTIL", rfc3339_seconds(self.end_time.as_ref())),
-            ("UNTIL ENTRY", number(self.end_index)),
+            ("ACCOUNT", one_line(&self.account_id).into()),
+            ("REGION", one_line(&self.region).into()),
+            ("IMAGE", Cell::Id(one_line(&self.image_id))),
+            ("RECIPIENT", one_line(&self.shared_account_id).into()),
+            ("FROM", Cell::Time(self.start_time)),
+            ("FROM ENTRY", self.start_index.to_string().into()),
+            ("UNTIL", Cell::Time(self.end_time)),
+            ("UNTIL ENTRY", number(self.end_index).into()),
         ]
     }
 

@@ -7,10 +7,10 @@ use clap::{Args, Subcommand};
 use super::{show::invalid_response, verifier_keys::unreadable};
 use crate::{
     cli::{
-        args::with_example,
         connection::{AuditStub, Client},
         console::Console,
         failure::Stop,
+        help::with_examples,
         options::{ClientOptions, Output},
         text::one_line,
     },
@@ -35,9 +35,10 @@ pub struct CheckpointArgs {
 #[derive(Debug, Clone, Subcommand)]
 pub enum CheckpointCommand {
     /// Add the signatures of witnesses to a checkpoint of the service
-    #[command(after_long_help = with_example(
-        "sharewarden checkpoint add-signatures --account 111122223333 cosigned.checkpoint"
-    ))]
+    #[command(after_long_help = with_examples(&[
+        "sharewarden checkpoint add-signatures --account 111122223333 cosigned.checkpoint",
+        "sharewarden checkpoint add-signatures -a 111122223333 cosigned.checkpoint -o json",
+    ]))]
     AddSignatures {
         /// The AWS account of the ledger: 12 digits [default: SHAREWARDEN_ACCOUNT]
         #[arg(short, long, value_name = "ACCOUNT_ID")]

@@ -3,13 +3,15 @@
 use super::canonical::CanonicalEntry;
 use crate::{
     cli::{
+        cell::{Cell, TableRow},
         failure::Failure,
-        format::{access, action, cause, rfc3339, rfc3339_seconds},
+        format::{access, action, cause},
         justification,
         printer::ListItem,
         render,
         table::{self, Cells},
         text::one_line,
+        view::View,
     },
     domain::{EntryKind, entry::decode},
     ledger::merkle::hex,
@@ -19,20 +21,30 @@ use crate::{
 impl ListItem for AuditEntry {
     const NAME: &'static str = "entries";
 
-    fn row(&self) -> Cells {
+    const DISPENSABLE: &'static [&'static str] = &[
+        "REGION",
+        "REASON",
+        "RECIPIENT",
+        "ACTION",
+        "PRINCIPAL",
+        "IMAGE",
+        "ACCOUNT",
+    ];
+
+    fn row(&self) -> TableRow {
         // Read from the text, which has these members even if this program does not know the kind.
         let body = CanonicalEntry::parse(&self.canonical).unwrap_or_default().body;
         vec![
-            ("ACCOUNT", one_line(&self.account_id)),
-            ("INDEX", self.log_index.to_string()),
-            ("RECORDED", rfc3339_seconds(self.record_time.as_ref())),
-            ("KIND", kind(self)),
-            ("ACTION", one_line(body.text("action"))),
-            ("REGION", one_line(body.text("region"))),
-            ("IMAGE", one_line(body.text("image_id"))),
-            ("RECIPIENT", one_line(body.text("shared_account_id"))),
-            ("PRINCIPAL", one_line(body.text("principal"))),
-            ("REASON", one_line(body.text("reason"))),
+            ("ACCOUNT", one_line(&self.account_id).into()),
+            ("INDEX", self.log_index.to_string().into()),
+            ("RECORDED", Cell::Time(self.record_time)),
+            ("KIND", Cell::State(kind(self))),
+            ("ACTION", one_line(body.text("action")).into()),
+            ("REGION", one_line(body.text("region")).into()),
+            ("IMAGE", Cell::Id(one_line(body.text("image_id")))),
+            ("RECIPIENT", one_line(body.text("shared_account_id")).into()),
+            ("PRINCIPAL", Cell::Text(one_line(body.text("principal")))),
+            ("REASON", Cell::Text(one_line(body.text("reason")))),
         ]
     }
 
@@ -59,31 +71,39 @@ fn kind(entry: &AuditEntry) -> String {
     }
 }
 
-/// All fields of one entry.
-pub(super) fn entry(entry: &AuditEntry, width: Option<u16>) -> String {
+/// All fields of one entry, its calls to AWS, and the text that its hash covers, each under a heading.
+pub(super) fn entry(entry: &AuditEntry, view: &View) -> String {
     let mut rows = vec![
-        ("Account", one_line(&entry.account_id)),
-        ("Index", entry.log_index.to_string()),
-        ("Recorded", rfc3339(entry.record_time.as_ref())),
-        ("Kind", kind(entry)),
-        ("Meaning", meaning(entry).into()),
+        ("Account", one_line(&entry.account_id).into()),
+        ("Index", entry.log_index.to_string().into()),
+        ("Recorded at", Cell::Moment(entry.record_time)),
+        ("Kind", Cell::State(kind(entry))),
+        ("Meaning", Cell::Text(meaning(entry).into())),
     ];
-    let mut attempts = String::new();
+    let mut calls = String::new();
     match entry.body.as_ref().filter(|_| known_kind(entry).is_some()) {
         Some(Body::Change(change)) => {
             rows.extend(change_rows(change));
-            attempts = render::attempts(&change.attempts, width);
+            calls = render::attempts(&change.attempts, view);
         }
         Some(Body::Denials(denials)) => rows.extend(denials_rows(denials)),
         Some(Body::CheckpointConfirmed(confirmed)) => rows.extend(confirmation_rows(confirmed)),
         _ => {}
     }
     rows.extend([
-        ("Server version", one_line(&entry.server_version)),
-        ("Leaf hash", hex(&entry.leaf_hash)),
+        ("Server version", one_line(&entry.server_version).into()),
+        ("Leaf hash", hex(&entry.leaf_hash).into()),
     ]);
-    let mut text = table::pairs(rows, width);
-    text.push_str(&attempts);
+    let mut text = table::pairs(rows, view);
+    if !calls.is_empty() {
+        text.push_str("\nCalls to AWS");
+        text.push_str(&calls);
+    }
+    // Not wrapped, because the hash covers exactly this text.
+    text.push_str(&format!(
+        "\nText that the leaf hash covers\n{}\n",
+        one_line(&entry.canonical)
+    ));
     text
 }
 
@@ -104,55 +124,55 @@ fn meaning(entry: &AuditEntry) -> &'static str {
     }
 }
 
-fn denials_rows(denials: &DenialsBody) -> Cells {
+fn denials_rows(denials: &DenialsBody) -> TableRow {
     let principal = match &*denials.principal {
         "" => "several".to_owned(),
         principal => one_line(principal),
     };
     vec![
-        ("Principal", principal),
-        ("Count", denials.count.to_string()),
-        ("First", rfc3339(denials.first_time.as_ref())),
-        ("Last", rfc3339(denials.last_time.as_ref())),
-        ("Last denied by", one_line(&denials.denied_by)),
+        ("Principal", principal.into()),
+        ("Denials", denials.count.to_string().into()),
+        ("First denial at", Cell::Moment(denials.first_time)),
+        ("Last denial at", Cell::Moment(denials.last_time)),
+        ("Last denied by", one_line(&denials.denied_by).into()),
     ]
 }
 
-fn confirmation_rows(confirmed: &CheckpointConfirmedBody) -> Cells {
-    let mut rows = vec![("Operator", one_line(&confirmed.operator))];
+fn confirmation_rows(confirmed: &CheckpointConfirmedBody) -> TableRow {
+    let mut rows = vec![("Operator", one_line(&confirmed.operator).into())];
     rows.extend(justification::rows(confirmed));
     rows.extend([
-        ("Tree size", confirmed.tree_size.to_string()),
-        ("Root hash", hex(&confirmed.root_hash)),
+        ("Tree size", confirmed.tree_size.to_string().into()),
+        ("Root hash", hex(&confirmed.root_hash).into()),
     ]);
     rows
 }
 
-fn change_rows(change: &ChangeBody) -> Cells {
+fn change_rows(change: &ChangeBody) -> TableRow {
     let mut rows = vec![
-        ("Action", action(change.action)),
-        ("Region", one_line(&change.region)),
-        ("Image", one_line(&change.image_id)),
-        ("Recipient", one_line(&change.shared_account_id)),
-        ("Principal", one_line(&change.principal)),
+        ("Action", action(change.action).into()),
+        ("Region", one_line(&change.region).into()),
+        ("Image", one_line(&change.image_id).into()),
+        ("Recipient", one_line(&change.shared_account_id).into()),
+        ("Principal", one_line(&change.principal).into()),
     ];
     rows.extend(justification::rows(change));
     rows.extend([
-        ("Cause", cause(change.cause)),
-        ("Change", one_line(&change.change_id)),
-        ("Request id", one_line(&change.request_id)),
+        ("Cause", cause(change.cause).into()),
+        ("Change", one_line(&change.change_id).into()),
+        ("Request id", one_line(&change.request_id).into()),
     ]);
     if change.generation > 0 {
-        rows.push(("Generation", change.generation.to_string()));
-        rows.push(("Previous", access(change.previous)));
+        rows.push(("Generation", change.generation.to_string().into()));
+        rows.push(("Previous", access(change.previous).into()));
     }
     rows.extend([
         (
             "Error",
-            render::error(change.error_reason, &change.error_code, &change.error_message),
+            render::error(change.error_reason, &change.error_code, &change.error_message).into(),
         ),
-        ("Denied by", one_line(&change.denied_by)),
-        ("Trace id", one_line(&change.trace_id)),
+        ("Denied by", one_line(&change.denied_by).into()),
+        ("Trace id", one_line(&change.trace_id).into()),
     ]);
     rows
 }

@@ -76,7 +76,7 @@ pub(super) async fn export(
         None => {
             let mut print = |text: &str, console: &mut Console<'_>| console.print(text);
             // A terminal that shows the entries has no place for a bar.
-            let progress = match console.width() {
+            let progress = match console.view().width {
                 Some(_) => ProgressMeter::hidden(),
                 None => ProgressMeter::of(console, &what, "entries"),
             };

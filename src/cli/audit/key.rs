@@ -13,9 +13,9 @@ use secrecy::ExposeSecret;
 use super::verifier_keys::{unreadable, unwritable};
 use crate::{
     cli::{
-        args::with_example,
         console::Console,
         failure::{Exit, Failure, Stop},
+        help::with_examples,
         options::{ClientOptions, Output},
     },
     ledger::{KeyName, SigningKey},
@@ -25,9 +25,10 @@ use crate::{
 #[derive(Debug, Clone, Subcommand)]
 pub enum KeyCommand {
     /// Generate a private key (Ed25519, PKCS#8 PEM), and print its verifier key
-    #[command(after_long_help = with_example(
-        "sharewarden key generate --name sharewarden.example.com --out checkpoint-key.pem"
-    ))]
+    #[command(after_long_help = with_examples(&[
+        "sharewarden key generate --name sharewarden.example.com --out checkpoint-key.pem",
+        "sharewarden key generate --name sharewarden.example.com > checkpoint-key.pem",
+    ]))]
     Generate {
         /// The name of the service in its checkpoints, usually a URL without its scheme
         #[arg(long, value_name = "NAME")]
@@ -38,9 +39,10 @@ pub enum KeyCommand {
         out: Option<PathBuf>,
     },
     /// Print the verifier key of a private key, with which auditors verify checkpoints
-    #[command(after_long_help = with_example(
-        "sharewarden key show --name sharewarden.example.com --key-file checkpoint-key.pem"
-    ))]
+    #[command(after_long_help = with_examples(&[
+        "sharewarden key show --name sharewarden.example.com --key-file checkpoint-key.pem",
+        "sharewarden key show --name sharewarden.example.com --key-file checkpoint-key.pem -o json",
+    ]))]
     Show {
         /// The name of the service in its checkpoints
         #[arg(long, value_name = "NAME")]

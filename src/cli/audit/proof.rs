@@ -4,10 +4,16 @@ use super::{canonical::CanonicalEntry, fields};
 use crate::{
     cli::{
         failure::{Exit, Failure},
+        table::Cells,
         text::one_line,
     },
     domain::AccountId,
-    ledger::{Hash, VerifierKey, check::verify_inclusion, checkpoint, merkle::leaf_hash},
+    ledger::{
+        Hash, VerifierKey,
+        check::verify_inclusion,
+        checkpoint,
+        merkle::{hex, leaf_hash},
+    },
     proto::v1::{AuditEntry, GetInclusionProofResponse},
 };
 
@@ -33,26 +39,29 @@ pub(super) fn verified_hash(entry: &AuditEntry) -> Result<Hash, Failure> {
     }
 }
 
-/// Verifies the proof. Returns a line for each check, verified or not verified.
+/// Verifies the proof. Returns a line for each check with its label, verified or not verified.
 pub(super) fn verify(
     entry: &AuditEntry,
     hash: &Hash,
     answer: &GetInclusionProofResponse,
     keys: &[VerifierKey],
-) -> Result<Vec<String>, Failure> {
+) -> Result<Cells, Failure> {
     let hashes = hashes(&answer.hashes).ok_or_else(|| tampered(entry, "the proof has a hash of a wrong length"))?;
     let root = <Hash>::try_from(&answer.root_hash[..])
         .map_err(|_| tampered(entry, "the proof has a root of a wrong length"))?;
     if !verify_inclusion(hash, entry.log_index, answer.tree_size, &hashes, &root) {
         return Err(tampered(entry, "the proof does not lead from its hash to the root"));
     }
-    let mut notes = vec![format!(
+    let inclusion = format!(
         "verified: the entry is in the tree of {} entries, by {} hashes",
         answer.tree_size,
         hashes.len()
-    )];
-    notes.push(signature(entry, answer, &root, keys)?);
-    Ok(notes)
+    );
+    Ok(vec![
+        ("Inclusion", inclusion),
+        ("Root hash", hex(&root)),
+        ("Signature", signature(entry, answer, &root, keys)?),
+    ])
 }
 
 fn signature(

@@ -9,7 +9,7 @@ use crate::{
         console::Console,
         failure::{Exit, Failure, Stop},
         options::{ClientOptions, Output},
-        text::one_line,
+        table,
     },
     proto::v1::{AuditEntry, GetAuditEntryRequest, GetInclusionProofRequest, GetInclusionProofResponse},
 };
@@ -44,19 +44,22 @@ pub(super) async fn show(
     } else {
         None
     };
-    let notes = proof
+    let checks = proof
         .as_ref()
         .map(|proof| proof::verify(&shown, &hash, proof, &args.verifier_keys.keys()));
-    let notes = notes.transpose()?.unwrap_or_default();
+    let checks = checks.transpose()?.unwrap_or_default();
     if options.output == Output::Json {
         let message = serde_json::json!({ "entry": shown, "inclusionProof": proof });
         console.print_json(&message)?;
-    } else {
-        console.print(entry(&shown, console.width()))?;
-        // Not wrapped, because the hash covers exactly this text.
-        console.print_line(format_args!("\n{}", one_line(&shown.canonical)))?;
+        let verdicts = checks.iter().filter(|(label, _)| *label != "Root hash");
+        verdicts.for_each(|(_, line)| console.note(line));
+        return Ok(());
     }
-    notes.iter().for_each(|line| console.note(line));
+    console.print(entry(&shown, console.view()))?;
+    if !checks.is_empty() {
+        let checks = table::pairs(checks, console.view());
+        console.print(format_args!("\nProof that the entry is in the ledger\n{checks}"))?;
+    }
     Ok(())
 }
 

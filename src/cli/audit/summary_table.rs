@@ -3,10 +3,12 @@
 use super::chart::Bars;
 use crate::{
     cli::{
+        cell::{Cell, TableRow},
         console::Console,
         failure::Stop,
         format::{action, name, rfc3339},
-        spreadsheet, table,
+        spreadsheet,
+        table::{self, Fit},
         text::one_line,
     },
     proto::v1::{
@@ -14,6 +16,9 @@ use crate::{
         SummaryRanked, SummaryRanking,
     },
 };
+
+/// The length of a date in RFC 3339.
+const DATE: usize = 10;
 
 /// Prints the counts, then each ranking.
 pub(super) fn print(
@@ -31,18 +36,22 @@ pub(super) fn print(
         return Ok(());
     }
     let columns = Columns::of(request);
-    let rows = answer.counts.iter().map(|count| (columns.cells(count), count.count));
-    console.print(with_bars(
-        columns.head("COUNT", str::to_uppercase),
-        rows.collect(),
-        console,
-    ))?;
+    let whole_days = console.view().width.is_some() && request.interval() != SummaryInterval::Hour;
+    let rows = answer.counts.iter().map(|count| {
+        let mut cells = columns.cells(count);
+        if whole_days && columns.time {
+            // The time of day is always midnight.
+            cells[0].truncate(DATE);
+        }
+        (cells, count.count)
+    });
+    console.print(with_bars(columns.head(false, "COUNT"), rows.collect(), console))?;
     for ranked in &answer.rankings {
         let rows = ranked
             .ranks
             .iter()
             .map(|rank| (vec![one_line(&rank.value)], rank.count));
-        let head = vec![ranking(ranked).to_uppercase(), "REQUESTS".to_owned()];
+        let head = vec![ranking_head(ranked), "REQUESTS"];
         console.print_line("")?;
         console.print(with_bars(head, rows.collect(), console))?;
     }
@@ -56,7 +65,7 @@ pub(super) fn csv_of_counts(
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
     let columns = Columns::of(request);
-    console.print(spreadsheet::line(columns.head("count", str::to_owned))?)?;
+    console.print(spreadsheet::line(columns.head(true, "count"))?)?;
     for count in &answer.counts {
         let mut cells = columns.cells(count);
         cells.push(count.count.to_string());
@@ -91,17 +100,18 @@ impl Columns {
         }
     }
 
-    fn head(&self, count: &str, write: impl Fn(&str) -> String) -> Vec<String> {
-        let time = self.time.then_some("from");
+    /// The names of the columns, in the table or in CSV.
+    fn head(&self, csv: bool, count: &'static str) -> Vec<&'static str> {
+        let pick = |table, name| if csv { name } else { table };
+        let time = self.time.then(|| pick("FROM", "from"));
         let dimensions = self.dimensions.iter().map(|dimension| match dimension {
-            SummaryDimension::Account => "account",
-            SummaryDimension::Region => "region",
-            SummaryDimension::Action => "action",
-            SummaryDimension::Kind => "kind",
+            SummaryDimension::Account => pick("ACCOUNT", "account"),
+            SummaryDimension::Region => pick("REGION", "region"),
+            SummaryDimension::Action => pick("ACTION", "action"),
+            SummaryDimension::Kind => pick("KIND", "kind"),
             SummaryDimension::Unspecified => "",
         });
-        let head = time.into_iter().chain(dimensions).map(write);
-        head.chain([count.to_owned()]).collect()
+        time.into_iter().chain(dimensions).chain([count]).collect()
     }
 
     fn cells(&self, count: &SummaryCount) -> Vec<String> {
@@ -118,7 +128,7 @@ impl Columns {
 }
 
 /// A table with bars in its last column, if the terminal is wide enough.
-fn with_bars(mut head: Vec<String>, rows: Vec<(Vec<String>, u64)>, console: &Console<'_>) -> String {
+fn with_bars(mut head: Vec<&'static str>, rows: Vec<(Vec<String>, u64)>, console: &Console<'_>) -> String {
     let cells = |(mut cells, count): (Vec<String>, u64)| {
         cells.push(count.to_string());
         (cells, count)
@@ -126,22 +136,28 @@ fn with_bars(mut head: Vec<String>, rows: Vec<(Vec<String>, u64)>, console: &Con
     let mut rows: Vec<_> = rows.into_iter().map(cells).collect();
     let max = rows.iter().map(|(_, count)| *count).max().unwrap_or_default();
     let taken = table::width(&head, rows.iter().map(|(cells, _)| cells));
-    if let Some(bars) = Bars::beside(taken, console.width(), console.has_unicode()) {
-        head.push(String::new());
+    if let Some(bars) = Bars::beside(taken, console.view().width, console.has_unicode()) {
+        head.push("");
         for (cells, count) in &mut rows {
             cells.push(bars.bar(*count, max));
         }
     }
-    let head: Vec<&str> = head.iter().map(String::as_str).collect();
-    table::rows(
-        &head,
-        rows.into_iter().map(|(cells, _)| cells).collect(),
-        console.width(),
-    )
+    let row = |(cells, _): (Vec<String>, u64)| head.iter().copied().zip(cells.into_iter().map(Cell::Text)).collect();
+    let rows: Vec<TableRow> = rows.into_iter().map(row).collect();
+    table::list(&rows, Fit::Chosen, console.view()).text
 }
 
 fn ranking(ranked: &SummaryRanked) -> String {
     name(ranked.ranking, "SUMMARY_RANKING_", SummaryRanking::as_str_name)
         .to_lowercase()
         .replace('_', " ")
+}
+
+fn ranking_head(ranked: &SummaryRanked) -> &'static str {
+    match ranked.ranking() {
+        SummaryRanking::Principal => "PRINCIPAL",
+        SummaryRanking::Image => "IMAGE",
+        SummaryRanking::SharedAccount => "SHARED ACCOUNT",
+        SummaryRanking::Unspecified => "VALUE",
+    }
 }

@@ -222,7 +222,7 @@ fn print(
         ));
     }
     rows.push(("Unverified", unknown.join("\n")));
-    console.print(table::pairs(rows, console.width()))?;
+    console.print(table::pairs(rows, console.view()))?;
     // Not in the table, because a line may be longer than the terminal is wide.
     state.map_or(Ok(()), |state| console.print_line(state.text()))
 }

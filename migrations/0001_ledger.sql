@@ -1,6 +1,7 @@
--- The ledgers and their heads. Every primary key starts with the account, so the tables can be distributed by account,
--- except `audit_ranking_total` and `worker_lease`. No foreign key crosses accounts. A CHECK on a pattern tests the
--- length and the absence of other characters: to match the whole pattern takes Postgres three to twelve times as long.
+-- The ledgers and their heads, for one Postgres with a set of accounts. Every primary key starts with the account, except
+-- those of `audit_ranking_total` and `worker_lease`, and no foreign key crosses accounts: an account's rows can move to the
+-- Postgres of another set. A CHECK on a pattern tests the length and the absence of other characters: to match the whole
+-- pattern takes Postgres three to twelve times as long.
 
 CREATE TABLE ledger (
     account_id text COLLATE "C" PRIMARY KEY CHECK (length(account_id) = 12 AND account_id !~ '[^0-9]'),

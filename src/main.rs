@@ -4,6 +4,7 @@ use std::{
     io::{self, IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -12,7 +13,7 @@ use sharewarden::dev::{self, DevCommand};
 use sharewarden::{
     archive::{self, Event},
     audit::Confirmation,
-    cli::{self, AuditCommand, ClientCommand, ClientOptions, KeyCommand},
+    cli::{self, AuditCommand, ClientCommand, ClientOptions, KeyCommand, Output},
     clock::Clock,
     config::Config,
     domain::{AccountId, ConfirmationBody, Justification, Principal, Reason, Ticket, with_causes},
@@ -214,24 +215,38 @@ fn command_line() -> clap::Command {
 }
 
 fn main() -> ExitCode {
-    let matches = cli::without_empty_variables(command_line()).get_matches();
-    cli::refuse_client_options(&mut command_line(), &matches).unwrap_or_else(|error| error.exit());
-    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let matches = cli::without_empty_variables(command_line()).try_get_matches();
+    let arguments = matches.and_then(|matches| {
+        cli::refuse_client_options(&mut command_line(), &matches)?;
+        Arguments::from_arg_matches(&matches)
+    });
+    let arguments = arguments.unwrap_or_else(|error| refuse_usage(&error));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return print_error(&error),
+        Err(error) => return print_error(&error, arguments.client.output()),
     };
     runtime.block_on(run(arguments))
 }
 
+/// Prints help, a version or an error, and exits.
+fn refuse_usage(error: &clap::Error) -> ! {
+    if !error.use_stderr() || !cli::wants_json(std::env::args_os()) {
+        error.exit();
+    }
+    let failure = cli::usage_failure(error);
+    note(cli::failure_in_json(&failure));
+    std::process::exit(failure.exit_code().into())
+}
+
 async fn run(Arguments { client, command }: Arguments) -> ExitCode {
     let client = client.in_environment(cli::Environment::of_process());
+    let output = client.output();
     let result = match command {
         ProgramCommand::Serve(options) => serve(options).await,
         #[cfg(feature = "dev")]
         ProgramCommand::Dev(command) => develop(command).await,
         ProgramCommand::Migrate(options) => migrate(options).await,
-        ProgramCommand::Config(ConfigCommand::Check(options)) => check(options),
+        ProgramCommand::Config(ConfigCommand::Check(options)) => check(options).await,
         ProgramCommand::Completions { shell } => {
             cli::completions(shell, &mut command_line(), &mut io::stdout()).map_err(Into::into)
         }
@@ -249,7 +264,7 @@ async fn run(Arguments { client, command }: Arguments) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // The reader closed its output, such as `| head`.
         Err(error) if is_closed_pipe(&*error) => ExitCode::SUCCESS,
-        Err(error) => print_error(&*error),
+        Err(error) => print_error(&*error, output),
     }
 }
 
@@ -261,8 +276,11 @@ fn is_closed_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
 type BoxError = Box<dyn std::error::Error>;
 
 /// Prints an error with its causes.
-fn print_error(error: &(dyn std::error::Error + 'static)) -> ExitCode {
-    note(format_args!("error: {}", with_causes(error)));
+fn print_error(error: &(dyn std::error::Error + 'static), output: Output) -> ExitCode {
+    match output {
+        Output::Json => note(cli::failure_in_json(&cli::Failure::local(&with_causes(error)))),
+        Output::Table | Output::Csv => note(format_args!("error: {}", with_causes(error))),
+    }
     ExitCode::FAILURE
 }
 
@@ -274,13 +292,13 @@ fn note(line: impl Display) {
 async fn run_client(options: ClientOptions, command: ClientCommand) -> ExitCode {
     let (mut out, mut notes) = (io::stdout(), io::stderr());
     let mut console = console(&mut out, &mut notes);
-    exit_code(cli::run(&options, command, &mut console).await)
+    exit_code(cli::run(&options, command, &mut console).await, options.output())
 }
 
 fn run_key(options: &ClientOptions, command: KeyCommand) -> ExitCode {
     let (mut out, mut notes) = (io::stdout(), io::stderr());
     let mut console = console(&mut out, &mut notes);
-    exit_code(cli::key(options, command, &mut console))
+    exit_code(cli::key(options, command, &mut console), options.output())
 }
 
 fn console<'a>(out: &'a mut io::Stdout, notes: &'a mut io::Stderr) -> cli::Console<'a> {
@@ -293,11 +311,14 @@ fn console<'a>(out: &'a mut io::Stdout, notes: &'a mut io::Stderr) -> cli::Conso
         .with_progress(progress)
 }
 
-fn exit_code(result: Result<(), cli::Failure>) -> ExitCode {
+fn exit_code(result: Result<(), cli::Failure>, output: Output) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            note(format_args!("error: {failure}"));
+            match output {
+                Output::Json => note(cli::failure_in_json(&failure)),
+                Output::Table | Output::Csv => note(format_args!("error: {failure}")),
+            }
             ExitCode::from(failure.exit_code())
         }
     }
@@ -358,12 +379,30 @@ async fn develop(command: DevCommand) -> Result<(), BoxError> {
 async fn migrate(options: ConfigOptions) -> Result<(), BoxError> {
     let config = Config::load(options.config.as_deref(), &options.set)?;
     let telemetry = server::init_telemetry(&without_exporters(config.clone()))?;
-    let migrated = server::migrate(&config).await;
-    if migrated.is_ok() {
-        tracing::info!("the database schema has the version of this program");
-    }
+    let mut migrations = 0;
+    let migrated = server::migrate(&config, &mut |step| {
+        let mut out = io::stdout();
+        // A step is told before it begins, because it may take long. A reader that has gone does not stop it.
+        let _ = match step.took {
+            None => write!(out, "migration {} ({}): ", step.version, step.name),
+            Some(took) => writeln!(out, "{}", humantime::format_duration(whole_milliseconds(took))),
+        };
+        let _ = out.flush();
+        migrations += u32::from(step.took.is_some());
+    })
+    .await;
     telemetry.end().await;
-    Ok(migrated?)
+    let done = match (migrated?, migrations) {
+        (true, count) => format!("created the database, and applied {count} migrations"),
+        (false, 0) => "nothing to do: the database has the schema of this program".to_owned(),
+        (false, count) => format!("applied {count} migrations"),
+    };
+    writeln!(io::stdout(), "{done}")?;
+    Ok(())
+}
+
+fn whole_milliseconds(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 async fn archive_months(options: ArchiveOptions) -> Result<(), BoxError> {
@@ -445,8 +484,21 @@ fn without_exporters(mut config: Config) -> Config {
     config
 }
 
-fn check(options: ConfigOptions) -> Result<(), BoxError> {
+async fn check(options: ConfigOptions) -> Result<(), BoxError> {
     let config = Config::load(options.config.as_deref(), &options.set)?;
     io::stdout().write_all(config.to_toml()?.as_bytes())?;
+    match &options.config {
+        Some(file) => note(format_args!("read {}, the environment and --set", file.display())),
+        None => note("read the environment and --set only: there is no --config and no SHAREWARDEN_CONFIG"),
+    }
+    for file in server::named_files(&config) {
+        note(format_args!("opened {file}"));
+    }
+    let problems = server::file_problems(&config).await;
+    if !problems.is_empty() {
+        let list: String = problems.iter().map(|problem| format!("\n  {problem}")).collect();
+        return Err(format!("the configuration names what cannot be used:{list}").into());
+    }
+    note("not checked: Postgres, AWS and the token issuer, which `serve` connects to");
     Ok(())
 }

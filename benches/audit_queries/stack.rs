@@ -51,7 +51,7 @@ impl Stack {
             .unwrap();
         let key = SigningKey::from_seed("sharewarden.bench".parse().unwrap(), &[7; 32]);
         let config = config(&cluster.url(DATABASE), &key);
-        server::migrate(&config).await.unwrap();
+        server::migrate(&config, &mut |_| ()).await.unwrap();
         // For the lowest latency, the pool does not test the connection before each query.
         let straight = PgPoolOptions::new().test_before_acquire(false);
         let pool = straight.connect(&cluster.url(DATABASE)).await.unwrap();

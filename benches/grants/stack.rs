@@ -102,9 +102,8 @@ impl Stack {
             folder,
         };
         let config = stack.config(1);
-        server::migrate(&Config::from_toml(&std::fs::read_to_string(config).unwrap()).unwrap())
-            .await
-            .unwrap();
+        let config = Config::from_toml(&std::fs::read_to_string(config).unwrap()).unwrap();
+        server::migrate(&config, &mut |_| ()).await.unwrap();
         stack
     }
 

@@ -56,7 +56,9 @@ impl Surroundings {
         let text = config(&cluster.url(DATABASE), &simulator.url());
         let mut config = tempfile::NamedTempFile::new().unwrap();
         config.write_all(text.as_bytes()).unwrap();
-        server::migrate(&Config::from_toml(&text).unwrap()).await.unwrap();
+        server::migrate(&Config::from_toml(&text).unwrap(), &mut |_| ())
+            .await
+            .unwrap();
         let pool = PgPoolOptions::new().max_connections(1);
         Self {
             pool: pool.connect(&cluster.url(DATABASE)).await.unwrap(),

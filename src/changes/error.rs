@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     domain::{AccountId, AwsError, Change, ChangeId, Intent, PermissionKey, Region, RequestId},
-    store::{CommitError, StoreError},
+    store::{CommitError, StoreError, changes::ChangeStatus},
 };
 
 /// A change that failed or was superseded, with the request that it answers.
@@ -59,8 +59,8 @@ pub enum Error {
     #[error("account {0} has no change {1}")]
     ChangeNotFound(AccountId, ChangeId),
     /// The change has not ended before the caller's deadline. It continues.
-    #[error("change {} was accepted and is still in progress", .0.id())]
-    Pending(Box<Change>),
+    #[error("change {} was accepted and is still in progress", .0.change.id())]
+    Pending(Box<ChangeStatus>),
     /// The deadline passed or the store became unavailable before the commit was confirmed. The change may have been accepted.
     #[error("it is not known whether change {} was accepted", .intent.change_id)]
     Unconfirmed {

@@ -9,7 +9,7 @@ use crate::{
         transition::{Command, CommandReply, Snapshot},
     },
     policy::{Decision, PolicyQuery},
-    store::{CommitError, OutcomeWaiter, reads},
+    store::{CommitError, OutcomeWaiter, changes::ChangeStatus, reads},
 };
 
 use super::{ChangeService, Error, UnsuccessfulChange};
@@ -80,12 +80,35 @@ impl Receipt {
             }),
             ChangeState::Failed => Err(Error::Failed(Box::new(UnsuccessfulChange { change, request_id }))),
             ChangeState::Superseded => Err(Error::Superseded(Box::new(UnsuccessfulChange { change, request_id }))),
-            ChangeState::Pending => Err(Error::Pending(Box::new(change))),
+            ChangeState::Pending => Err(Error::Pending(Box::new(ChangeStatus { change, progress: None }))),
         }
     }
 }
 
+/// The part of the time for a change in which a pending one is read, one in this number, and at most [`MAX_READ_TIME`].
+const READ_PART: u32 = 20;
+const MAX_READ_TIME: Duration = Duration::from_millis(500);
+
 impl ChangeService {
+    /// Waits as [`Receipt::wait`] does. If the change has not ended in time, reads what it waits for: the calls to AWS so
+    /// far, and its progress. Both are those of the acceptance if the store does not answer.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn wait(&self, receipt: Receipt, timeout: Duration) -> Result<CompletedChange, Error> {
+        let for_read = (timeout / READ_PART).min(MAX_READ_TIME);
+        match receipt.wait(timeout.saturating_sub(for_read)).await {
+            Err(Error::Pending(accepted)) => {
+                let (account, id) = (accepted.change.intent.key.account, accepted.change.id());
+                // Boxed because it is rare: otherwise it enlarges the future of every change.
+                let read = Box::pin(tokio::time::timeout(for_read, self.get_change(account, id))).await;
+                let read = read.ok().and_then(Result::ok).filter(|read| read.progress.is_some());
+                Err(Error::Pending(read.map_or(accepted, Box::new)))
+            }
+            ended => ended,
+        }
+    }
+
     /// Gets a change accepted within `timeout`, if the policy allows it. Dropping the future does not cancel the change.
     ///
     /// # Errors

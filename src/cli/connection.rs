@@ -1,15 +1,12 @@
 //! Connects the commands to the service, with the package `sharewarden-client`.
 
 use super::{
+    diagnosis,
     failure::{Exit, Failure},
     options::ClientOptions,
-    text::one_line,
 };
+use crate::client::{self, ConnectOptions, ConnectionError};
 pub(super) use crate::client::{AuditStub, Client, ServiceChannel, ShareStub};
-use crate::{
-    client::{self, ConnectOptions, ConnectionError},
-    domain::causes,
-};
 
 /// Maximum tries of a call. Few, because a person waits for the answer.
 const TRIES: u32 = 3;
@@ -63,12 +60,6 @@ fn connect_failure(options: &ClientOptions, error: &ConnectionError) -> Failure 
         ConnectionError::IncompleteIdentity => {
             Failure::new(Exit::Invalid, what, "give both --tls-certificate and --tls-key")
         }
-        ConnectionError::Unreachable { source, .. } => {
-            let cause = causes(source.as_ref()).last().map(|cause| one_line(&cause.to_string()));
-            let what = format!("cannot connect to {}: {}", options.server(), cause.unwrap_or_default());
-            let hint = "no request was sent; check --server or SHAREWARDEN_SERVER, and that the service runs there \
-                          (`sharewarden dev` starts one on this machine)";
-            Failure::new(Exit::TryLater, what, hint)
-        }
+        ConnectionError::Unreachable { source, .. } => diagnosis::unreachable(options, source.as_ref()),
     }
 }

@@ -27,6 +27,22 @@ pub(super) enum FollowUp {
 const GIVE_CREDENTIALS: &str =
     "give the credentials that the service requires: --tls-certificate and --tls-key, --token-file, or --principal";
 
+/// What happened, and the advice of the service if it is better than the hint of this client.
+///
+/// A message of the service has the form `what happened; what to do.`, and the hint says what to do with this program. The
+/// advice of a refusal by the policy depends on the refusal.
+pub(super) fn advice_of(error: &Error) -> (&str, Option<&str>) {
+    let message = match error.message.trim_end_matches('.') {
+        "" => error.code.description(),
+        message => message,
+    };
+    match (error.known_reason(), message.rsplit_once("; ")) {
+        (Some(ErrorReason::PolicyDenied), Some((what, advice))) => (what, Some(advice)),
+        (Some(_), Some((what, _))) => (what, None),
+        (_, _) => (message, None),
+    }
+}
+
 /// The hint for `error`.
 pub(super) fn of(error: &Error) -> ErrorHint {
     error.known_reason().map_or_else(|| of_code(error.code), of_reason)
@@ -44,7 +60,7 @@ pub(super) fn of_reason(reason: ErrorReason) -> ErrorHint {
         R::RequestIdReused => end(Exit::Invalid, "give a new --request-id, or omit it to get a new one"),
         R::InvalidPageToken => end(Exit::TryLater, "run the command again; it starts at the first page"),
         R::Unauthenticated => end(Exit::Refused, GIVE_CREDENTIALS),
-        R::PolicyDenied => end(Exit::Refused, "ask the operators of the service to change the policy"),
+        R::PolicyDenied => end(Exit::Refused, "ask the owner of the policy"),
         R::AccountNotConfigured => end(
             Exit::NotPossible,
             "check --account and --region, or ask the operators of the service to configure them",
@@ -53,20 +69,11 @@ pub(super) fn of_reason(reason: ErrorReason) -> ErrorHint {
             Exit::NotFound,
             "check --image; `sharewarden images` lists the images of the account",
         ),
-        R::PermissionNotFound => end(
-            Exit::NotFound,
-            "the service never accepted a change of this permission; `sharewarden list` lists all permissions",
-        ),
+        R::PermissionNotFound => end(Exit::NotFound, "`sharewarden list` lists all permissions"),
         R::ChangeNotFound => end(Exit::NotFound, "check the change id and --account"),
-        R::ImageUnavailable => end(Exit::TryLater, "AWS is still creating the image: try again later"),
-        R::OperationNotSupported => end(
-            Exit::NotPossible,
-            "AWS does not allow this sharing, for example because of BYOL rules: do not try again",
-        ),
-        R::UpstreamAccessDenied => end(
-            Exit::NotPossible,
-            "AWS refused the role or the credentials of the service: report this to its operators",
-        ),
+        R::ImageUnavailable => end(Exit::TryLater, "try again when AWS has made the image available"),
+        R::OperationNotSupported => end(Exit::NotPossible, "do not try again: for example, BYOL rules forbid it"),
+        R::UpstreamAccessDenied => end(Exit::NotPossible, "report this to the operators of the service"),
         R::UpstreamInvalidParameter => end(
             Exit::Invalid,
             "check that the account, Region and image ids are those of AWS",
@@ -77,51 +84,33 @@ pub(super) fn of_reason(reason: ErrorReason) -> ErrorHint {
         ),
         R::ChangePending => ErrorHint {
             exit: Exit::Pending,
-            text: "the change was accepted and is still in progress",
+            text: "it continues",
             next: FollowUp::Follow,
         },
         R::ChangeUnconfirmed => replay(
             Exit::Pending,
-            "it is not known whether the change was accepted: repeat the request with the same request id, which is safe",
+            "repeat the request with the same request id, which is safe",
         ),
-        R::UpstreamThrottled => end(
-            Exit::TryLater,
-            "AWS throttles the calls: try again later with a new request id",
-        ),
+        R::UpstreamThrottled => end(Exit::TryLater, "try again later with a new request id"),
         R::UpstreamUnavailable => end(
             Exit::TryLater,
-            "AWS could not be reached and nothing was changed: try again later with a new request id",
+            "nothing was changed: try again later with a new request id",
         ),
         R::ChangeSuperseded => end(
             Exit::Superseded,
-            "a newer change replaced it: check the permission with `sharewarden get` before you try again",
+            "check the permission with `sharewarden get` before you try again",
         ),
-        R::AuditStoreUnavailable => replay(
-            Exit::TryLater,
-            "the audit store does not answer: try again later with the same request id",
-        ),
-        R::Overloaded => replay(
-            Exit::TryLater,
-            "the service is overloaded or a quota is exceeded: send fewer requests, then try again",
-        ),
-        R::ServerStopping => end(Exit::TryLater, "the server is shutting down: run the command again"),
-        R::TokenKeysUnavailable => end(
-            Exit::TryLater,
-            "the token issuer does not answer the service: run the command again later",
-        ),
-        R::EntryNotFound => end(
-            Exit::NotFound,
-            "the ledger does not have this entry yet: check --account and the index",
-        ),
+        R::AuditStoreUnavailable => replay(Exit::TryLater, "try again later with the same request id"),
+        R::Overloaded => replay(Exit::TryLater, "send fewer requests, then try again"),
+        R::ServerStopping => end(Exit::TryLater, "run the command again"),
+        R::TokenKeysUnavailable => end(Exit::TryLater, "run the command again later"),
+        R::EntryNotFound => end(Exit::NotFound, "check --account and the index"),
         R::EntryArchived => end(
             Exit::NotPossible,
             "ask the operators of the service for the archived file; `sharewarden audit verify --export` reads it",
         ),
         R::CheckpointNotFound => end(Exit::NotFound, "check --account and the size"),
-        R::NotYetCovered => end(
-            Exit::TryLater,
-            "no checkpoint covers the entry yet; one is signed every few seconds: try again",
-        ),
+        R::NotYetCovered => end(Exit::TryLater, "one is signed every few seconds: try again"),
         R::LedgerTampered => end(
             Exit::Tampered,
             "do not trust the store: tell its operators and auditors, and keep this message",
@@ -135,10 +124,7 @@ pub(super) fn of_reason(reason: ErrorReason) -> ErrorHint {
             "check that the service at --server is as new as this client",
         ),
         R::CallTimedOut => replay(Exit::Pending, "use a longer --timeout"),
-        R::Internal => replay(
-            Exit::General,
-            "this is an error inside the service, and its log has the details: report it to its operators",
-        ),
+        R::Internal => replay(Exit::General, "report it to its operators"),
     }
 }
 

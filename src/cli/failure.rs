@@ -1,9 +1,16 @@
-//! Failures of commands: one line for a person, an exit code for a program.
+//! Failures of commands: one line for a person, an exit code for a program. [`failure_json`](super::failure_json) has the form
+//! for programs.
 
-use std::{fmt, io};
+use std::{collections::BTreeMap, fmt, io, time::Duration};
 
-use super::{error_hint, justification, text::one_line};
-use crate::client::Error;
+use tonic::Code;
+
+use super::{
+    error_hint::{self, advice_of},
+    justification,
+    text::one_line,
+};
+use crate::client::{Error, Reason};
 
 /// The table of exit codes, for `--help`.
 pub const EXIT_CODES: &str = "\
@@ -45,16 +52,53 @@ pub enum Exit {
 /// Why a command failed. Displays as one line: what happened, and what to do. One indented line follows for each invalid field.
 #[derive(Debug)]
 pub struct Failure {
-    exit: Exit,
-    what: String,
-    hint: String,
-    violations: Vec<String>,
+    pub(super) exit: Exit,
+    /// What happened, to what.
+    pub(super) what: String,
+    /// What to do. Empty if nothing can be done.
+    pub(super) hint: String,
+    /// The command that continues, after a text such as "follow it with".
+    pub(super) next: Option<(&'static str, String)>,
+    /// What the answer of the service says about it. None for a failure on this side.
+    pub(super) answer: Option<Box<ErrorAnswer>>,
+    /// True if something other than the service may have answered, or nothing.
+    pub(super) is_of_connection: bool,
+    /// True if the command line cannot be parsed.
+    pub(super) is_usage: bool,
+}
+
+/// The parts of an error of a call that programs read.
+#[derive(Debug)]
+pub(super) struct ErrorAnswer {
+    pub(super) code: Code,
+    /// The name of the reason. None if a proxy, the transport or this client made the status.
+    pub(super) reason: Option<String>,
+    pub(super) metadata: BTreeMap<String, String>,
+    pub(super) retry_delay: Option<Duration>,
+    pub(super) violations: Vec<FieldProblem>,
+}
+
+/// A field of the request that breaks a rule.
+#[derive(Debug)]
+pub(super) struct FieldProblem {
+    pub(super) field: String,
+    /// The option that fills the field.
+    pub(super) option: Option<&'static str>,
+    pub(super) description: String,
 }
 
 impl Failure {
     /// The exit code of the process; see [`EXIT_CODES`].
     pub fn exit_code(&self) -> u8 {
         self.exit as u8
+    }
+
+    /// A failure of a command that calls no service.
+    pub fn local(what: &str) -> Self {
+        Self {
+            what: what.to_owned(),
+            ..Self::new(Exit::General, "", "")
+        }
     }
 
     pub(super) fn is(&self, exit: Exit) -> bool {
@@ -66,18 +110,44 @@ impl Failure {
             exit,
             what: one_line(what.as_ref()),
             hint: hint.into(),
-            violations: Vec::new(),
+            next: None,
+            answer: None,
+            is_of_connection: false,
+            is_usage: false,
         }
     }
 
-    /// What happened, without the hint.
-    pub(super) fn what(&self) -> &str {
-        &self.what
+    /// A failure to talk to the service.
+    pub(super) fn of_connection(what: impl AsRef<str>, hint: impl Into<String>) -> Self {
+        Self {
+            is_of_connection: true,
+            ..Self::new(Exit::TryLater, what, hint)
+        }
+    }
+
+    /// What happened, with the reason and without the hint.
+    pub(super) fn what(&self) -> String {
+        let label = match self.answer.as_deref() {
+            None => return self.what.clone(),
+            Some(ErrorAnswer {
+                reason: Some(reason), ..
+            }) => reason.clone(),
+            Some(ErrorAnswer { code, .. }) => format!("{code:?}"),
+        };
+        format!("{} ({label})", self.what)
+    }
+
+    /// Names the account, if the failure does not name it yet.
+    pub(super) fn of_account(mut self, account: &str) -> Self {
+        if !self.what.contains(account) {
+            self.what = format!("account {account}: {}", self.what);
+        }
+        self
     }
 
     /// Adds the command that continues, after a text such as "follow it with".
-    pub(super) fn then(mut self, how: &str, command: &str) -> Self {
-        self.hint = format!("{}; {how}: {command}", self.hint);
+    pub(super) fn then(mut self, how: &'static str, command: &str) -> Self {
+        self.next = Some((how, command.to_owned()));
         self
     }
 }
@@ -85,34 +155,69 @@ impl Failure {
 impl From<&Error> for Failure {
     fn from(error: &Error) -> Self {
         let hint = error_hint::of(error);
-        let text = match error.retry_delay {
-            Some(delay) => format!("{} (wait at least {})", hint.text, humantime::format_duration(delay)),
-            None => hint.text.to_owned(),
+        let (what, advice) = advice_of(error);
+        let advice = advice.unwrap_or(hint.text);
+        let hint_text = match error.retry_delay {
+            Some(delay) => format!("{advice} (wait at least {})", humantime::format_duration(delay)),
+            None => advice.to_owned(),
         };
-        let violations = error.violations.iter();
+        let reason = error.reason.as_ref().map(|reason| match reason {
+            Reason::Known(reason) => reason.as_str_name().trim_start_matches("ERROR_REASON_").to_owned(),
+            Reason::Unknown(name) => one_line(name),
+        });
+        let violations = error.violations.iter().map(|violation| FieldProblem {
+            field: one_line(&violation.field),
+            option: option_of(&violation.field),
+            description: one_line(&violation.description),
+        });
         Self {
-            violations: violations.map(|v| violation(&v.field, &v.description)).collect(),
-            ..Self::new(hint.exit, error.to_string(), text)
+            is_of_connection: reason.is_none() && is_of_transport(error.code),
+            answer: Some(Box::new(ErrorAnswer {
+                code: error.code,
+                reason,
+                metadata: error.metadata.clone().into_iter().collect(),
+                retry_delay: error.retry_delay,
+                violations: violations.collect(),
+            })),
+            ..Self::new(hint.exit, what, hint_text)
         }
     }
 }
 
+/// True for the codes that the transport makes.
+fn is_of_transport(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unavailable | Code::Unknown | Code::Internal | Code::DeadlineExceeded | Code::Cancelled
+    )
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}", self.what, self.hint)?;
-        self.violations.iter().try_for_each(|line| write!(f, "\n  {line}"))
+        f.write_str(&self.what())?;
+        if !self.hint.is_empty() {
+            write!(f, "; {}", self.hint)?;
+        }
+        if let Some((how, command)) = &self.next {
+            write!(f, "; {how}: {command}")?;
+        }
+        let violations = self.answer.iter().flat_map(|answer| &answer.violations);
+        for FieldProblem {
+            field,
+            option,
+            description,
+        } in violations
+        {
+            match option {
+                Some(option) => write!(f, "\n  {option} ({field}): {description}")?,
+                None => write!(f, "\n  {field}: {description}")?,
+            }
+        }
+        Ok(())
     }
 }
 
 impl std::error::Error for Failure {}
-
-fn violation(field: &str, description: &str) -> String {
-    let description = one_line(description);
-    match option_of(field) {
-        Some(option) => format!("{option} ({field}): {description}"),
-        None => format!("{}: {description}", one_line(field)),
-    }
-}
 
 /// The option that fills a field of a request.
 fn option_of(field: &str) -> Option<&'static str> {

@@ -7,6 +7,7 @@ use super::{
     console::Console,
     error_hint::{self, FollowUp},
     failure::{Failure, Stop},
+    live_line::LiveLine,
     options::{ClientOptions, Output},
     render,
     share::PermissionIds,
@@ -37,7 +38,11 @@ pub(super) async fn grant(
         validate_only: args.validate_only,
         ..(&args.justification).into()
     };
-    let answer = answer_or_failure(client.grant(request).await, "grant", options, &share, &args)?;
+    let line = LiveLine::new(console);
+    let mut tell = |error: &Error| line.show_pending(error);
+    let outcome = client.grant_telling(request, line.telling(console, &mut tell)).await;
+    drop(line);
+    let answer = answer_or_failure(outcome, "grant", options, &share, &args)?;
     if options.output == Output::Json {
         return console.print_json(&answer);
     }
@@ -62,7 +67,11 @@ pub(super) async fn revoke(
         validate_only: args.validate_only,
         ..(&args.justification).into()
     };
-    let answer = answer_or_failure(client.revoke(request).await, "revoke", options, &share, &args)?;
+    let line = LiveLine::new(console);
+    let mut tell = |error: &Error| line.show_pending(error);
+    let outcome = client.revoke_telling(request, line.telling(console, &mut tell)).await;
+    drop(line);
+    let answer = answer_or_failure(outcome, "revoke", options, &share, &args)?;
     if options.output == Output::Json {
         return console.print_json(&answer);
     }

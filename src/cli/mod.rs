@@ -3,8 +3,9 @@
 //!
 //! Read `options`, `share` and `args` for the command line, then one command (`grant_revoke` has the most). `connection` opens a
 //! client of the package `sharewarden-client`, which makes the calls. `console`, `table`, `render` and `format` print answers;
-//! `pages` and `printer` print lists. `error_hint` says what to do about an error of a call, and `failure` makes the line and the
-//! exit code. `audit` has the commands of the audit history.
+//! `pages` and `printer` print lists. `error_hint` says what to do about an error of a call, `failure` makes the line and the
+//! exit code, and `failure_json` the form for programs. `diagnosis` finds out why the service cannot be talked to, and
+//! `live_line` shows what a pending change waits for. `audit` has the commands of the audit history.
 
 mod args;
 pub mod audit;
@@ -14,9 +15,11 @@ mod command_line;
 mod completions;
 mod connection;
 mod console;
+mod diagnosis;
 mod environment;
 mod error_hint;
 mod failure;
+mod failure_json;
 mod format;
 mod grant_revoke;
 mod health;
@@ -26,6 +29,7 @@ mod json;
 mod justification;
 mod list;
 mod list_args;
+mod live_line;
 mod manual;
 mod options;
 mod pager;
@@ -50,6 +54,7 @@ pub use console::{Console, colors_stdout, locale_is_utf8, terminal_width};
 pub use environment::Environment;
 use failure::Stop;
 pub use failure::{EXIT_CODES, Exit, Failure};
+pub use failure_json::{failure_in_json, usage_failure, wants_json};
 pub use health::HealthArgs;
 pub use help::{CONCEPTS, arrange_help, refuse_client_options, with_examples};
 pub use images::ImagesArgs;
@@ -68,7 +73,7 @@ pub use view::DisplayArgs;
 pub async fn run(options: &ClientOptions, command: ClientCommand, console: &mut Console<'_>) -> Result<(), Failure> {
     match perform(options, command, console).await {
         Ok(()) | Err(Stop::OutputClosed) => Ok(()),
-        Err(Stop::Failed(failure)) => Err(failure),
+        Err(Stop::Failed(failure)) => Err(diagnosis::explain(options, failure).await),
     }
 }
 

@@ -96,6 +96,11 @@ fn is_empty_variable(name: &OsStr) -> bool {
 }
 
 impl ClientOptions {
+    /// How answers and errors are printed.
+    pub fn output(&self) -> Output {
+        self.output
+    }
+
     /// These options, with the defaults of an environment.
     pub fn in_environment(self, environment: Environment) -> Self {
         Self { environment, ..self }

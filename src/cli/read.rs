@@ -5,6 +5,7 @@ use super::{
     connection::{Client, ShareStub},
     console::Console,
     failure::Stop,
+    live_line::LiveLine,
     options::{ClientOptions, Output},
     render,
     share::PermissionName,
@@ -47,7 +48,11 @@ pub(super) async fn change(
         change_id: args.change_id,
     };
     if args.wait {
-        let answer = client.follow(request.clone()).await?;
+        let line = LiveLine::new(console);
+        let answer = client
+            .follow_telling(request.clone(), &mut |change| line.show_change(change))
+            .await?;
+        drop(line);
         print_change(options, &answer, console)?;
         return Ok(wait::outcome(options, &request, &answer.change.unwrap_or_default())?);
     }

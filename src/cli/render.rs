@@ -95,7 +95,12 @@ pub(super) fn progress_text(progress: &ChangeProgress) -> String {
     }
     if let Some(until) = &progress.lease_expire_time {
         let replica = one_line(&progress.replica_id);
-        parts.push(format!("worked on until {} by {replica}", rfc3339_seconds(Some(until))));
+        let since = match &progress.lease_start_time {
+            Some(since) => format!(" since {}", rfc3339_seconds(Some(since))),
+            None => String::new(),
+        };
+        let until = rfc3339_seconds(Some(until));
+        parts.push(format!("a call to AWS is out{since}, by {replica} until {until}"));
     }
     if let Some(next) = &progress.next_attempt_time {
         parts.push(format!("next attempt {}", rfc3339_seconds(Some(next))));

@@ -204,8 +204,6 @@ pub struct CommitterConfig {
     pub queue: usize,
     /// Maximum commands in a transaction. Default 256.
     pub max_batch: usize,
-    /// Limit every transaction to one account, for a Postgres that is distributed by account. Default false.
-    pub single_account_batches: bool,
     /// How long a batch is retried, and how long a command waits for a lock of another session. At least
     /// `database.statement_timeout`. Default 10s.
     #[serde(with = "parse::duration")]
@@ -218,7 +216,6 @@ impl Default for CommitterConfig {
             lanes: 1,
             queue: 4096,
             max_batch: 256,
-            single_account_batches: false,
             commit_timeout: Duration::from_secs(10),
         }
     }

@@ -210,7 +210,7 @@ impl RunningServices {
         })?;
         let config = config(options, &cluster, &simulator, &key)?;
         let telemetry = server::init_telemetry(&config)?;
-        server::migrate(&config).await?;
+        server::migrate(&config, &mut |_| ()).await?;
         let (clock, metrics) = (Clock::system(), telemetry.metrics());
         let server = Server::build_measured(&config, credentials(), clock, listener, metrics).await?;
         Ok(Self {

@@ -75,9 +75,8 @@ impl ShareService {
         let clock = &self.changes.clock;
         let started = clock.monotonic_now();
         let receipt = self.changes.submit(submission, timeout).await?;
-        receipt
-            .wait(timeout.saturating_sub(clock.monotonic_now().since(started)))
-            .await
+        let left = timeout.saturating_sub(clock.monotonic_now().since(started));
+        self.changes.wait(receipt, left).await
     }
 }
 
@@ -183,7 +182,7 @@ fn change_id(result: &Result<CompletedChange, Error>) -> Option<ChangeId> {
     match result {
         Ok(changed) => Some(changed.change.id()),
         Err(Error::Failed(ended) | Error::Superseded(ended)) => Some(ended.change.id()),
-        Err(Error::Pending(change)) => Some(change.id()),
+        Err(Error::Pending(status)) => Some(status.change.id()),
         Err(_) => None,
     }
 }

@@ -4,6 +4,7 @@
 
 mod authentication;
 mod checkpoint_keys;
+mod files;
 mod owner;
 mod pending;
 mod run;
@@ -33,6 +34,7 @@ use authentication::CallerAuthentication;
 
 pub use authentication::AuthenticationProblem;
 pub use checkpoint_keys::CheckpointKeyProblem;
+pub use files::{NamedFile, file_problems, named_files};
 pub use owner::{archive, confirm, confirmable, migrate};
 pub use signals::shutdown_signal;
 pub use waiting::wait_for_store;

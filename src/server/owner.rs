@@ -13,7 +13,7 @@ use crate::{
     config::{Config, DatabaseConfig},
     domain::{AccountId, ReplicaId},
     ledger::Hash,
-    store::{Committer, Database, Notifications, StoreError},
+    store::{Committer, Database, MigrationStep, Notifications, StoreError},
 };
 
 use super::{ServerError, checkpoint_keys};
@@ -21,16 +21,17 @@ use super::{ServerError, checkpoint_keys};
 /// Timeout of a statement; half of it for locks. Changing a table or counting a month takes long.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// Creates the database if it is missing, and migrates its schema to this version.
+/// Creates the database if it is missing, and migrates its schema to this version. Tells each migration, before and after it.
+/// True if the database was created.
 ///
 /// # Errors
 /// If Postgres does not answer, or its schema is newer.
-pub async fn migrate(config: &Config) -> Result<(), ServerError> {
-    Database::create_if_missing(&config.database).await?;
+pub async fn migrate(config: &Config, tell: &mut (dyn FnMut(MigrationStep<'_>) + Send)) -> Result<bool, ServerError> {
+    let created = Database::create_if_missing(&config.database).await?;
     let database = connect(config)?;
-    database.migrate().await?;
+    database.migrate_telling(tell).await?;
     database.close().await;
-    Ok(())
+    Ok(created)
 }
 
 /// Archives old months of the history.

@@ -78,12 +78,12 @@ impl StoreError {
         }
     }
 
-    /// The error of connecting to `host`.
-    pub(super) fn connecting(host: &str, error: sqlx::Error) -> Self {
-        let names_host = matches!(error, sqlx::Error::Io(_) | sqlx::Error::Tls(_));
+    /// The error of connecting to this server, a host and a port or a folder: the server, the cause, and what to do.
+    pub(super) fn connecting(server: &str, error: sqlx::Error) -> Self {
+        let remedy = remedy_of(&error);
         match Self::from(error) {
-            Self::Postgres { what, fault } if names_host => Self::Postgres {
-                what: format!("{host}: {what}"),
+            Self::Postgres { what, fault } => Self::Postgres {
+                what: format!("{server}: {what}{remedy}"),
                 fault,
             },
             error => error,
@@ -93,7 +93,7 @@ impl StoreError {
     /// True when the server cannot write because its disk or its memory is full, or its disk fails.
     pub fn is_exhausted(&self) -> bool {
         let codes = ["SQLSTATE 53100", "SQLSTATE 53200", "SQLSTATE 58030"];
-        matches!(self, Self::Postgres { what, .. } if codes.iter().any(|code| what.starts_with(code)))
+        matches!(self, Self::Postgres { what, .. } if codes.iter().any(|code| what.contains(code)))
     }
 
     /// The same error, to be shown again.
@@ -155,14 +155,20 @@ impl From<sqlx::Error> for StoreError {
                     .constraint()
                     .map(|name| format!(", constraint {name}"))
                     .unwrap_or_default();
-                let meaning = meaning_of(&code).map(|text| format!(" ({text})")).unwrap_or_default();
-                (format!("SQLSTATE {code}{meaning}{constraint}"), fault_of(&code))
+                let what = match meaning_of(&code) {
+                    Some(meaning) => format!("{meaning} (SQLSTATE {code})"),
+                    None => format!("SQLSTATE {code}"),
+                };
+                (format!("{what}{constraint}"), fault_of(&code))
             }
             sqlx::Error::Io(error) => (
                 format!("the connection failed: {}", cause_of(error)),
                 PostgresFault::Server,
             ),
-            sqlx::Error::Tls(_) => ("TLS failed".into(), PostgresFault::Server),
+            sqlx::Error::Tls(_) => (
+                "TLS failed: the server has none, or its certificate does not verify".into(),
+                PostgresFault::Server,
+            ),
             sqlx::Error::PoolTimedOut => (
                 "timed out waiting for a pooled connection".into(),
                 PostgresFault::Server,
@@ -184,22 +190,57 @@ impl From<sqlx::Error> for StoreError {
 /// The text of the system or of DNS. Other texts are the driver's.
 fn cause_of(error: &io::Error) -> String {
     let text = error.to_string();
-    if error.raw_os_error().is_some() || text.starts_with("failed to lookup address information") {
+    if error.raw_os_error().is_some() || is_of_dns(&text) {
         return text;
     }
     error.kind().to_string()
 }
 
+/// What to do about an error of connecting, after a semicolon. Empty if the meaning of the SQLSTATE says it.
+fn remedy_of(error: &sqlx::Error) -> &'static str {
+    let sqlx::Error::Io(error) = error else {
+        return match error {
+            sqlx::Error::Tls(_) => "; check sslmode and sslrootcert in database.url",
+            sqlx::Error::Protocol(_) => "; something else than Postgres answers there: correct database.url",
+            _ => "",
+        };
+    };
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => {
+            "; nothing listens there: start Postgres, or correct the host and the port in database.url"
+        }
+        io::ErrorKind::NotFound => "; there is no socket: start Postgres, or correct the host in database.url",
+        io::ErrorKind::PermissionDenied => "; this user may not use the socket: correct its rights or database.url",
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
+            "; the server closed it: Postgres is stopping, or something else answers there"
+        }
+        _ if is_of_dns(&error.to_string()) => "; correct the host in database.url",
+        _ => "; check the network between here and the host in database.url",
+    }
+}
+
+fn is_of_dns(text: &str) -> bool {
+    text.starts_with("failed to lookup address information")
+}
+
 /// What the codes mean that depend on the server's configuration, and what to do.
 fn meaning_of(code: &str) -> Option<&'static str> {
     Some(match code {
-        _ if code.starts_with("28") => "the server refuses the role or the password",
-        "3D000" => "the database does not exist: `sharewarden migrate` creates it",
-        "42501" => "the role lacks a right: see docs/roles.sql",
+        "28P01" => "the server refuses the password of the role: correct the user and the password in database.url",
+        _ if code.starts_with("28") => {
+            "the server refuses the role: correct the user in database.url, create the role (docs/roles.sql), or let it in \
+             (pg_hba.conf)"
+        }
+        "3D000" => {
+            "the database does not exist: create it with `sharewarden migrate`, or correct its name in database.url"
+        }
+        "42501" => "the role lacks a right: use the role for this task, and give it its rights with docs/roles.sql",
         "53100" => "the disk is full",
         "53200" => "out of memory",
-        "53300" => "too many connections: see max_connections",
+        "53300" => "too many connections: raise max_connections, or lower database.max_connections",
+        "57P03" => "the server is starting or stopping, and takes no connections",
         "58030" => "the server's disk fails",
+        "58P01" => "a file of an extension is missing: install the package with pg_trgm (postgresql-contrib)",
         "08P01" | "26000" | "42P05" => {
             "a pooler such as PgBouncer refuses the session: its log says why; it needs pool_mode = session"
         }
@@ -225,15 +266,11 @@ impl From<MigrateError> for StoreError {
         match error {
             MigrateError::Execute(error) => error.into(),
             MigrateError::ExecuteMigration(error, version) => {
-                let refused = error.as_database_error().and_then(|error| error.code());
-                let hint = match refused.as_deref() {
-                    Some("55P03") => return error.into(),
-                    Some("42501") => {
-                        "; the role in database.url lacks a privilege: docs/roles.sql creates a role that has it"
-                    }
-                    _ => "",
-                };
-                Self::Schema(format!("migration {version} failed: {}{hint}", Self::from(error)))
+                let error = Self::from(error);
+                if error.is_lock_timeout() {
+                    return error;
+                }
+                Self::Schema(format!("migration {version} failed: {error}"))
             }
             // These texts contain versions and checksums only.
             error => Self::Schema(error.to_string()),

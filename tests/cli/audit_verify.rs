@@ -277,6 +277,14 @@ async fn all_ledgers_are_verified_and_the_most_severe_failure_is_reported() {
     assert_eq!(code, 9);
     assert!(text.starts_with(&format!("account {ACCOUNT}, entry 2: ")), "{text}");
     assert_eq!(ran.out.matches("Verified ").count(), 1);
+    assert_eq!(ran.notes, "", "the error of the command is not a note too");
+
+    let service = Service::answering([started(&both), no_checkpoint(), changed.answer()]).await;
+    let ran = run_words(&service.url(), &words).await;
+    assert_eq!(ran.failure().0, 9);
+    let lesser = format!("error: account {ACCOUNT}: there is no such checkpoint (CHECKPOINT_NOT_FOUND)");
+    assert!(ran.notes.starts_with(&lesser), "{}", ran.notes);
+    assert_eq!(ran.notes.lines().count(), 1, "{}", ran.notes);
 }
 
 fn started(accounts: &[&str]) -> Answer {

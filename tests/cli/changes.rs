@@ -23,6 +23,7 @@ fn leased() -> Change {
             in_doubt: true,
             replica_id: REPLICA.into(),
             lease_expire_time: time(1_767_323_075),
+            lease_start_time: time(1_767_323_045),
             update_time: time(1_767_323_045),
             ..ChangeProgress::default()
         }),
@@ -121,7 +122,8 @@ async fn the_table_shows_the_lease_and_the_next_attempt() {
     let lines: Vec<_> = ran.out.lines().collect();
     assert!(lines[0].starts_with("CHANGE "), "{}", ran.out);
     assert!(lines[1].contains("PENDING  2026-01-02T03:04:05Z  1 "), "{}", ran.out);
-    let doubt = format!("in doubt; worked on until 2026-01-02T03:04:35Z by {REPLICA}");
+    let doubt =
+        format!("in doubt; a call to AWS is out since 2026-01-02T03:04:05Z, by {REPLICA} until 2026-01-02T03:04:35Z");
     assert!(lines[1].ends_with(&doubt), "{}", ran.out);
     assert!(lines[2].ends_with("next attempt 2026-01-02T03:04:20Z"), "{}", ran.out);
     assert!(

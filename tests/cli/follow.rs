@@ -32,7 +32,7 @@ async fn the_error_of_a_pending_change_shows_the_command_that_follows_it() {
         .await
         .failure();
     let expected = format!(
-        "still going (CHANGE_PENDING); the change was accepted and is still in progress; follow it with: sharewarden change show \
+        "still going (CHANGE_PENDING); it continues; follow it with: sharewarden change show \
          --server http://{} --principal bob --account 012345678901 {CHANGE_ID} --wait",
         service.address
     );

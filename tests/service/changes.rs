@@ -191,6 +191,15 @@ async fn progress_names_the_replica_its_lease_and_the_change_ahead() {
     stack.fault(UPDATE, 1, hang);
     let first = spawn_grant(stack.client().await, grant());
     stack.wait_for_calls(UPDATE, 1).await;
+    let (alone, _) = list(&mut stack.client().await, ListChangesRequest::default())
+        .await
+        .unwrap();
+    let calling = alone[0].progress.as_ref().unwrap();
+    assert!(alone[0].attempts.is_empty(), "no call has ended");
+    assert_eq!(
+        calling.lease_start_time, alone[0].create_time,
+        "a call is out since the begin"
+    );
     let mut second = revoke();
     second.request_id = Uuid::new_v4().to_string();
     let (mut revoking, request) = (stack.client().await, as_tester(second.clone()));
@@ -214,6 +223,10 @@ async fn progress_names_the_replica_its_lease_and_the_change_ahead() {
     let (work, waiting) = (current.progress.clone().unwrap(), next.progress.clone().unwrap());
     assert_eq!(next.request_id, second.request_id);
     assert!(work.replica_id.parse::<Uuid>().is_ok() && work.lease_expire_time.is_some());
+    assert_eq!(
+        work.lease_start_time, None,
+        "the row was updated when the second change began to wait"
+    );
     assert_eq!((work.next_attempt_time, work.behind_change_id.as_str()), (None, ""));
     assert_eq!(waiting.behind_change_id, current.change_id);
     let one = GetChangeRequest {
@@ -343,5 +356,37 @@ async fn every_invalid_field_is_named_and_page_tokens_are_bound_to_their_filters
             "INVALID_PAGE_TOKEN"
         );
     }
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn a_pending_answer_tells_its_operator_the_last_answer_of_aws_and_the_next_attempt() {
+    let more = "forwarder.backoff_base = \"10m\"\nforwarder.backoff_cap = \"10m\"\nserver.max_wait = \"2s\"\n\
+                roles = [{ principal = \"*\", roles = [\"operator\"] }]\n";
+    let stack = Stack::start_with(more).await;
+    let unavailable = Effect::Refuse {
+        code: "ResourceUnavailableException".into(),
+        message: String::new(),
+        http_status: 400,
+    };
+    stack.fault(UPDATE, u64::MAX, unavailable);
+    let status = stack
+        .client()
+        .await
+        .grant_share_permission(as_tester(grant()))
+        .await
+        .unwrap_err();
+    assert_eq!(reason(&status), "CHANGE_PENDING", "{status:?}");
+    assert_eq!(detail(&status, "aws_error_code"), "ResourceUnavailableException");
+    assert!(!detail(&status, "aws_request_id").is_empty());
+    let next = detail(&status, "next_attempt_time");
+    assert!(sharewarden::domain::Timestamp::parse(&next).is_some(), "{next}");
+    assert!(
+        status
+            .message()
+            .contains("the last answer of AWS is ResourceUnavailableException"),
+        "{status:?}"
+    );
+    stack.simulator.clear_faults();
     stack.end().await;
 }

@@ -21,6 +21,7 @@ mod paused;
 mod policy;
 mod processes;
 mod reads;
+mod refused_databases;
 mod replays;
 mod replicas;
 mod roles;

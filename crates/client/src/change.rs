@@ -1,6 +1,6 @@
 //! Grants and revokes. A request keeps its id over all tries, so it takes effect at most once.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use tonic::{Code, Request, Response, Status};
 use uuid::Uuid;
@@ -41,26 +41,54 @@ impl<A> Outcome<A> {
     }
 }
 
+/// Tells what a pending change waits for.
+pub struct Telling<'a> {
+    /// How long the service may wait before it answers, so that there is something to tell.
+    pub every: Duration,
+    /// Hears each CHANGE_PENDING. Its metadata says what the change waits for.
+    pub tell: &'a mut (dyn FnMut(&Error) + Send),
+}
+
 impl Client {
     /// Sends a grant, with the request's id or a new random one. Returns when the outcome is known or the timeout has passed.
-    pub async fn grant(&self, mut request: GrantSharePermissionRequest) -> Outcome<GrantSharePermissionResponse> {
+    pub async fn grant(&self, request: GrantSharePermissionRequest) -> Outcome<GrantSharePermissionResponse> {
+        self.grant_telling(request, None).await
+    }
+
+    /// Sends a grant in the same way, and tells what a pending change waits for.
+    pub async fn grant_telling(
+        &self,
+        mut request: GrantSharePermissionRequest,
+        telling: Option<Telling<'_>>,
+    ) -> Outcome<GrantSharePermissionResponse> {
         let id = ensure_id(&mut request.request_id);
-        self.change(id, request, async |mut stub: ShareStub, request| {
-            stub.grant_share_permission(request).await
-        })
-        .await
+        let rpc = async |mut stub: ShareStub, request| stub.grant_share_permission(request).await;
+        self.change(id, request, telling, rpc).await
     }
 
     /// Sends a revoke, in the same way as [`grant`](Self::grant).
-    pub async fn revoke(&self, mut request: RevokeSharePermissionRequest) -> Outcome<RevokeSharePermissionResponse> {
-        let id = ensure_id(&mut request.request_id);
-        self.change(id, request, async |mut stub: ShareStub, request| {
-            stub.revoke_share_permission(request).await
-        })
-        .await
+    pub async fn revoke(&self, request: RevokeSharePermissionRequest) -> Outcome<RevokeSharePermissionResponse> {
+        self.revoke_telling(request, None).await
     }
 
-    async fn change<Q, A, F>(&self, request_id: String, request: Q, rpc: F) -> Outcome<A>
+    /// Sends a revoke, in the same way as [`grant_telling`](Self::grant_telling).
+    pub async fn revoke_telling(
+        &self,
+        mut request: RevokeSharePermissionRequest,
+        telling: Option<Telling<'_>>,
+    ) -> Outcome<RevokeSharePermissionResponse> {
+        let id = ensure_id(&mut request.request_id);
+        let rpc = async |mut stub: ShareStub, request| stub.revoke_share_permission(request).await;
+        self.change(id, request, telling, rpc).await
+    }
+
+    async fn change<Q, A, F>(
+        &self,
+        request_id: String,
+        request: Q,
+        mut telling: Option<Telling<'_>>,
+        rpc: F,
+    ) -> Outcome<A>
     where
         Q: Clone,
         F: AsyncFn(ShareStub, Request<Q>) -> Result<Response<A>, Status>,
@@ -69,7 +97,13 @@ impl Client {
         let (mut in_doubt, mut pending) = (false, None);
         let (mut delays, mut tries, mut was_silent) = (0, 0, false);
         loop {
-            let mut error = match self.call_once(deadline, request.clone(), &rpc).await {
+            // A try that nobody answered is not cut short again: the service may be slow.
+            let is_short = tries == 0;
+            let until = match &telling {
+                Some(telling) if is_short => deadline.at_most(telling.every),
+                _ => deadline,
+            };
+            let mut error = match self.call_once(until, request.clone(), &rpc).await {
                 Ok(response) => return Outcome::Succeeded(response),
                 Err(error) => error,
             };
@@ -85,6 +119,11 @@ impl Client {
                 // The service is available. The next try waits on the server until the change ends.
                 tries = 0;
                 pending = Some(error.clone());
+                if let Some(telling) = &mut telling {
+                    // The answer came early because it was asked to, so the next try need not wait.
+                    delays = 0;
+                    (telling.tell)(&error);
+                }
             }
             let delay = backoff(delays).max(error.retry_delay.unwrap_or_default());
             let mut gives_up = class == ErrorClass::Rejected || tries >= self.tries;

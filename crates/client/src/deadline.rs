@@ -17,6 +17,11 @@ impl Deadline {
         Self(now() + timeout)
     }
 
+    /// This deadline, or the end of a timeout that starts now, whichever is earlier.
+    pub(crate) fn at_most(self, timeout: Duration) -> Self {
+        Self(self.0.min(now() + timeout))
+    }
+
     pub(crate) fn instant(self) -> Instant {
         self.0
     }

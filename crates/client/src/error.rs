@@ -47,7 +47,7 @@ impl From<&Status> for Error {
         let metadata = info.map_or_else(HashMap::new, |info| info.metadata.clone());
         Self {
             code: status.code(),
-            message: status.message().to_owned(),
+            message: message_of(status),
             reason: info.map(|info| Reason::of(&info.reason)),
             violations: details
                 .bad_request()
@@ -57,6 +57,15 @@ impl From<&Status> for Error {
             change_id: metadata.get("change_id").cloned(),
             metadata,
         }
+    }
+}
+
+/// The message, with the innermost cause if the transport made the status.
+fn message_of(status: &Status) -> String {
+    let cause = std::iter::successors(std::error::Error::source(status), |error| error.source()).last();
+    match cause.map(ToString::to_string) {
+        Some(cause) if !status.message().contains(&cause) => format!("{}: {cause}", status.message()),
+        _ => status.message().to_owned(),
     }
 }
 

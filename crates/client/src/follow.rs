@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     connection::{Client, ShareStub},
     error::Error,
-    proto::v1::{GetChangeRequest, GetChangeResponse, change::State},
+    proto::v1::{Change, GetChangeRequest, GetChangeResponse, change::State},
 };
 
 const INITIAL_DELAY: Duration = Duration::from_millis(100);
@@ -14,6 +14,15 @@ const MAX_DELAY: Duration = Duration::from_secs(5);
 impl Client {
     /// Polls a change until it has ended or the timeout has passed. Returns the last answer.
     pub async fn follow(&self, request: GetChangeRequest) -> Result<GetChangeResponse, Error> {
+        self.follow_telling(request, &mut |_| ()).await
+    }
+
+    /// Polls a change in the same way, and tells each answer in which it is pending.
+    pub async fn follow_telling(
+        &self,
+        request: GetChangeRequest,
+        tell: &mut (dyn FnMut(&Change) + Send),
+    ) -> Result<GetChangeResponse, Error> {
         let deadline = self.deadline();
         let mut delay = INITIAL_DELAY;
         let mut seen: Option<GetChangeResponse> = None;
@@ -34,6 +43,9 @@ impl Client {
                 .is_none_or(|change| change.state() == State::Pending);
             if !is_pending || deadline.is_over() {
                 return Ok(answer);
+            }
+            if let Some(change) = &answer.change {
+                tell(change);
             }
             // At most half of the remaining time, so that the last poll is close to the deadline.
             tokio::time::sleep(jittered(delay).min(deadline.remaining() / 2)).await;

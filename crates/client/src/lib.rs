@@ -49,7 +49,7 @@ mod follow;
 pub mod job;
 mod options;
 
-pub use change::Outcome;
+pub use change::{Outcome, Telling};
 pub use channel::ServiceChannel;
 pub use connection::{AuditStub, Client, ShareStub, Stub, backoff, open_channel};
 pub use deadline::Deadline;

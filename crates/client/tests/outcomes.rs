@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use sharewarden_client::{
-    Client, ConnectOptions, Error, Outcome, Reason,
+    Client, ConnectOptions, Error, Outcome, Reason, Telling,
     proto::v1::{ErrorReason, GetChangeRequest, GrantSharePermissionResponse, change},
 };
 use sharewarden_testkit::{
@@ -97,6 +97,30 @@ async fn a_pending_change_is_followed_to_its_end() {
     stack.fault(UPDATE, 1, late(1_000));
     let answer = succeeded_once(&stack, client.grant(grant()).await).await;
     assert!(answer.replayed, "the first answer was CHANGE_PENDING");
+    stack.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_hears_what_a_pending_change_waits_for() {
+    let operator = "roles = [{ principal = \"*\", roles = [\"operator\"] }]\n";
+    let stack = Stack::start_with(operator).await;
+    let client = client(stack.address, TIMEOUT).await;
+    stack.hold();
+    let mut told = Vec::new();
+    let mut tell = |error: &Error| {
+        told.push(error.clone());
+        stack.release();
+    };
+    let telling = Telling {
+        every: Duration::from_millis(500),
+        tell: &mut tell,
+    };
+    let Outcome::Succeeded(answer) = client.grant_telling(grant(), Some(telling)).await else {
+        panic!("the call to AWS was released");
+    };
+    assert!(answer.replayed, "the first answer was CHANGE_PENDING");
+    assert_eq!(told[0].reason, Some(Reason::Known(ErrorReason::ChangePending)));
+    assert_eq!(told[0].metadata["aws_error_code"], "ThrottlingException");
     stack.end().await;
 }
 

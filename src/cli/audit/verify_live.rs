@@ -61,9 +61,14 @@ async fn all(
             Ok(()) => {}
             Err(Stop::OutputClosed) => return Err(Stop::OutputClosed),
             Err(Stop::Failed(failure)) => {
-                console.note(format_args!("account {account}: {failure}"));
-                if worst.as_ref().is_none_or(|worst| !worst.is(Exit::Tampered)) {
-                    worst = Some(failure);
+                let failure = failure.of_account(account);
+                // The worst one is the error of the command, so it is not a note too.
+                let lesser = match &worst {
+                    Some(worst) if worst.is(Exit::Tampered) => Some(failure),
+                    _ => worst.replace(failure),
+                };
+                if let Some(lesser) = lesser {
+                    console.note(format_args!("error: {lesser}"));
                 }
             }
         }

@@ -52,8 +52,8 @@ fn refusal(error: Error) -> Refusal {
         Error::CheckpointNotFound { account, tree_size } => Refusal::new(
             ErrorReason::CheckpointNotFound,
             match tree_size {
-                None => format!("Account {account} has no ledger yet."),
-                Some(size) => format!("The ledger of account {account} has no checkpoint of {size} entries."),
+                None => format!("Account {account} has no ledger yet; check the account."),
+                Some(size) => format!("The ledger of account {account} has no checkpoint of {size} entries; check the size."),
             },
         )
         .with("account_id", account)

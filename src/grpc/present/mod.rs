@@ -123,6 +123,7 @@ fn progress(progress: &Progress) -> v1::ChangeProgress {
         next_attempt_time: progress.next_attempt_at.map(timestamp),
         update_time: Some(timestamp(progress.updated_at)),
         behind_change_id: text(progress.behind),
+        lease_start_time: progress.leased_since.map(timestamp),
     }
 }
 

@@ -10,10 +10,10 @@ use tonic_types::FieldViolation;
 
 use crate::{
     changes::{Error, UnsuccessfulChange},
-    domain::{AccountId, AwsError, AwsErrorKind, Change, FailureReason, Intent},
+    domain::{AccountId, AwsError, AwsErrorKind, FailureReason, Intent},
     edge::{admission::NotAdmitted, quota::Exhausted},
     proto::v1::ErrorReason,
-    store::{CommitError, StoreError},
+    store::{CommitError, StoreError, changes::ChangeStatus},
 };
 
 use super::{present, refusal::Refusal};
@@ -47,7 +47,7 @@ fn refusal(error: Error) -> Refusal {
         .with("region", region),
         Error::Denied { key, rule, log_index } => Refusal::new(
             ErrorReason::PolicyDenied,
-            format!("The policy refuses this: {rule}. Ask the owner of the policy."),
+            format!("The policy refuses this: {rule}; ask the owner of the policy."),
         )
         .with_key(&key)
         .with("rule", rule)
@@ -64,7 +64,7 @@ fn refusal(error: Error) -> Refusal {
         Error::PermissionNotFound(key) => Refusal::new(
             ErrorReason::PermissionNotFound,
             format!(
-                "No change was ever accepted for image {} of account {} in Region {} and account {}.",
+                "No change was ever accepted for image {} of account {} in Region {} and account {}; check the ids.",
                 key.image, key.account, key.region, key.shared_account
             ),
         )
@@ -142,17 +142,28 @@ fn unconfirmed(intent: &Intent, store_unavailable: bool) -> Refusal {
     }
 }
 
-fn pending(change: &Change) -> Refusal {
-    let (account, id) = (change.intent.key.account, change.id());
+fn pending(ChangeStatus { change, progress }: &ChangeStatus) -> Refusal {
+    let (account, id, last) = (change.intent.key.account, change.id(), change.attempts.last());
+    let progress = progress.as_ref();
+    // AWS's message is not in the status: it may be long, and only the change has it, for callers that may read it.
+    let answer = match last.and_then(|attempt| attempt.error_code.as_deref()) {
+        Some(code) => format!(": the last answer of AWS is {code}"),
+        None => String::new(),
+    };
     Refusal::new(
         ErrorReason::ChangePending,
         format!(
-            "Change {id} of account {account} was accepted and is still in progress; follow it with GetChange, or replay the \
+            "Change {id} of account {account} was accepted and is still in progress{answer}; follow it with GetChange, or replay the \
              request with the same request id."
         ),
     )
     .with("account_id", account)
     .with("change_id", id)
+    .with_known("aws_error_code", last.and_then(|attempt| attempt.error_code.as_ref()))
+    .with_known("aws_request_id", last.and_then(|attempt| attempt.aws_request_id.as_ref()))
+    .with_known("next_attempt_time", progress.and_then(|progress| progress.next_attempt_at))
+    .with_known("replica_id", progress.and_then(|progress| Some(progress.lease?.0)))
+    .with_known("lease_start_time", progress.and_then(|progress| progress.leased_since))
     .with_metadata(CHANGE_ID, id)
 }
 
@@ -348,7 +359,7 @@ fn token_keys_unavailable() -> Refusal {
 pub(super) fn not_allowed(rule: String) -> Refusal {
     Refusal::new(
         ErrorReason::PolicyDenied,
-        format!("The policy refuses this: {rule}. Ask the owner of the policy."),
+        format!("The policy refuses this: {rule}; ask the owner of the policy."),
     )
     .with("rule", rule)
 }

@@ -2,7 +2,13 @@ use std::{sync::Arc, time::Duration};
 
 use tonic_types::StatusExt;
 
-use crate::domain::{ChangeFailure, ChangeId, ChangeState, Intent, PermissionKey, RequestId, Timestamp, example};
+use crate::{
+    domain::{
+        Attempt, AwsOperation, Change, ChangeFailure, ChangeId, ChangeState, Classification, Intent, PermissionKey,
+        ReplicaId, RequestId, Timestamp, example,
+    },
+    store::changes::Progress,
+};
 
 use super::{super::refusal, *};
 
@@ -131,7 +137,7 @@ fn rows() -> Vec<Row> {
         request_id: request_id(),
         change_id: change_id(),
     };
-    let pending = Error::Pending(change(ChangeState::Pending, None));
+    let pending = Error::Pending(still_pending(None));
     let corrupt = StoreError::Corrupt {
         table: "change",
         problem: "secret".into(),
@@ -246,6 +252,8 @@ fn messages_are_sentences_that_repeat_neither_drivers_nor_aws() {
         let text = format!("{status:?}");
         assert!(!text.contains("secret"), "{text}");
         assert!(status.message().ends_with('.'), "{text}");
+        // The command line says what to do with its own options instead of the part after the last semicolon.
+        assert!(status.message().contains("; "), "what happened; what to do: {text}");
     }
 }
 
@@ -312,9 +320,69 @@ fn a_refusal_by_the_policy_has_its_log_index() {
     assert_eq!(denied(None).get("log_index"), None);
 }
 
+fn still_pending(progress: Option<Progress>) -> Box<ChangeStatus> {
+    let change = change(ChangeState::Pending, None);
+    Box::new(ChangeStatus {
+        change: *change,
+        progress,
+    })
+}
+
+#[test]
+fn a_pending_change_tells_the_last_answer_of_aws_and_what_is_next() {
+    let time = Timestamp::parse("2026-11-22T00:00:00Z").unwrap();
+    let refused = Attempt {
+        operation: AwsOperation::UpdateWorkspaceImagePermission,
+        started_at: time,
+        duration: Duration::ZERO,
+        classification: Classification::Refused,
+        aws_request_id: Some("an-id".into()),
+        error_code: Some("ResourceUnavailableException".into()),
+    };
+    let progress = Progress {
+        in_doubt: false,
+        lease: None,
+        leased_since: None,
+        next_attempt_at: Some(time),
+        updated_at: time,
+        behind: None,
+    };
+    let facts = |status: Box<ChangeStatus>| {
+        let status = of(Error::Pending(status));
+        (
+            status.message().to_owned(),
+            status.get_details_error_info().unwrap().metadata,
+        )
+    };
+    let mut waiting = still_pending(Some(progress));
+    waiting.change.attempts = vec![refused];
+    let (message, metadata) = facts(waiting);
+    assert!(
+        message.contains("the last answer of AWS is ResourceUnavailableException"),
+        "{message}"
+    );
+    let known = |name: &str| metadata.get(name).map(String::as_str);
+    assert_eq!(known("aws_error_code"), Some("ResourceUnavailableException"));
+    assert_eq!(known("aws_request_id"), Some("an-id"));
+    assert_eq!(known("next_attempt_time"), Some(time.to_string().as_str()));
+    assert_eq!(known("replica_id"), None);
+
+    let replica = ReplicaId(uuid::Uuid::from_u128(7));
+    let calling = Progress {
+        lease: Some((replica, time)),
+        leased_since: Some(time),
+        next_attempt_at: None,
+        ..progress
+    };
+    let (_, metadata) = facts(still_pending(Some(calling)));
+    assert_eq!(metadata["replica_id"], replica.to_string());
+    assert_eq!(metadata["lease_start_time"], time.to_string());
+    assert!(!metadata.contains_key("next_attempt_time"));
+}
+
 #[test]
 fn the_id_of_a_change_in_progress_is_also_a_trailer() {
-    let status = of(Error::Pending(change(ChangeState::Pending, None)));
+    let status = of(Error::Pending(still_pending(None)));
     assert_eq!(
         status.metadata().get(CHANGE_ID).unwrap(),
         "0192f0c1-7e6b-7a4e-8f00-000000000001"
@@ -355,7 +423,7 @@ fn automatic_retries_are_allowed_only_where_they_cannot_act_twice() {
         "what has ended has ended"
     );
     assert!(pushback(&store_unavailable().into_status()).unwrap() >= 1000);
-    assert_eq!(pushback(&of(Error::Pending(change(ChangeState::Pending, None)))), None);
+    assert_eq!(pushback(&of(Error::Pending(still_pending(None)))), None);
 }
 
 fn pushback(status: &Status) -> Option<i64> {

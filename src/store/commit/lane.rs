@@ -1,6 +1,6 @@
 //! A lane: it commits its queue batch by batch, answers the callers, and hands out the new work.
 
-use std::{collections::BTreeMap, mem, panic::AssertUnwindSafe, time::Duration};
+use std::{mem, panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt;
 use sqlx::PgConnection;
@@ -175,28 +175,14 @@ impl Lane {
                     continue;
                 }
             }
-            for batch in self.divide(mem::take(&mut batch)) {
-                if self.commit(batch).await.is_err_and(|error| error.is_transient()) {
-                    // Postgres is unavailable: the callers behind this batch need not wait for a timeout of their own.
-                    // The rest of a divided batch gets the same answer when its senders are dropped.
-                    while let Ok(QueuedCommand { answer, .. }) = queue.try_recv() {
-                        let _ = answer.send(Err(CommitError::Unavailable));
-                    }
-                    break;
+            let committed = self.commit(mem::take(&mut batch)).await;
+            if committed.is_err_and(|error| error.is_transient()) {
+                // Postgres is unavailable: the callers behind this batch need not wait for a timeout of their own.
+                while let Ok(QueuedCommand { answer, .. }) = queue.try_recv() {
+                    let _ = answer.send(Err(CommitError::Unavailable));
                 }
             }
         }
-    }
-
-    fn divide(&self, batch: Vec<QueuedCommand>) -> Vec<Vec<QueuedCommand>> {
-        if !self.settings.single_account_batches {
-            return vec![batch];
-        }
-        let mut accounts: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for queued in batch {
-            accounts.entry(queued.command.account()).or_default().push(queued);
-        }
-        accounts.into_values().collect()
     }
 
     /// Commits a batch and answers the callers. If a batch cannot be committed, each command is tried alone, so that one faulty

@@ -34,6 +34,7 @@ use cache::{ConnectionCache, PooledConnection};
 use health::ConnectionHealth;
 
 pub(in crate::store) use cache::PlanCacheMode;
+pub use schema::MigrationStep;
 
 impl DatabaseConfig {
     /// The settings of the shared pool: the lanes of the committer have connections of their own.
@@ -62,8 +63,8 @@ pub struct Database {
     /// The caches of this pool and of the dedicated ones, for the metrics.
     caches: Arc<Mutex<Vec<ConnectionCache>>>,
     instruments: Instruments,
-    /// The host, or the folder of the socket, for messages.
-    host: Arc<str>,
+    /// The host and the port, or the folder of the socket, for messages.
+    server: Arc<str>,
     /// The last error of a server that cannot write, and when it was. A successful write removes it.
     exhausted: Arc<Mutex<Option<(StoreError, MonotonicInstant)>>>,
     /// True once two sessions were seen to have two server processes.
@@ -72,6 +73,9 @@ pub struct Database {
 
 /// The operation that writes changes.
 pub(super) const COMMIT: &str = "commit";
+
+/// A use of Postgres is logged if it takes longer, the wait for a connection included.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// How long a server that could not write counts as unable, if nothing else is written. Without calls nothing else is.
 const EXHAUSTED_FOR: Duration = Duration::from_secs(15);
@@ -83,10 +87,7 @@ impl Database {
     /// When the URL is invalid.
     pub fn new(settings: &DatabaseConfig, clock: &Clock) -> Result<Self, StoreError> {
         let options = options::of(settings)?;
-        let host = match options.get_socket() {
-            Some(folder) => folder.display().to_string(),
-            None => options.get_host().to_owned(),
-        };
+        let server = options::server_of(&options);
         let session = options::session_settings(settings);
         let health = ConnectionHealth::new(clock.clone());
         let checked = health.clone();
@@ -109,7 +110,7 @@ impl Database {
             caches: Arc::new(Mutex::new(vec![cache.clone()])),
             cache,
             instruments: Instruments::default(),
-            host: host.into(),
+            server: server.into(),
             exhausted: Arc::default(),
             has_own_sessions: Arc::default(),
         })
@@ -161,11 +162,11 @@ impl Database {
         ))
     }
 
-    /// Creates the database that the URL names, if it does not exist. Connects to it first.
+    /// Creates the database that the URL names, if it does not exist. Connects to it first. True if it was created.
     ///
     /// # Errors
     /// When Postgres does not answer or refuses.
-    pub async fn create_if_missing(settings: &DatabaseConfig) -> Result<(), StoreError> {
+    pub async fn create_if_missing(settings: &DatabaseConfig) -> Result<bool, StoreError> {
         options::create_if_missing(options::of(settings)?).await
     }
 
@@ -174,8 +175,16 @@ impl Database {
     /// # Errors
     /// When Postgres does not answer, or has migrations that this version does not know.
     pub async fn migrate(&self) -> Result<(), StoreError> {
+        self.migrate_telling(&mut |_| ()).await
+    }
+
+    /// Does the same, and tells before and after each migration. They take effect together, when this returns.
+    ///
+    /// # Errors
+    /// When Postgres does not answer, or has migrations that this version does not know.
+    pub async fn migrate_telling(&self, tell: &mut (dyn FnMut(MigrationStep<'_>) + Send)) -> Result<(), StoreError> {
         self.check_sessions().await?;
-        schema::migrate(&self.cache.pool).await
+        schema::migrate(&self.cache.pool, &self.cache.clock, tell).await
     }
 
     /// Checks that Postgres answers, takes writes, has the schema of this version, and gives each connection its own session.
@@ -198,8 +207,10 @@ impl Database {
         let state = async {
             let mut connection = PgConnection::connect_with(&options)
                 .await
-                .map_err(|error| StoreError::connecting(&self.host, error))?;
-            let state = schema::state(&mut connection).await?;
+                .map_err(|error| StoreError::connecting(&self.server, error))?;
+            let state = schema::state(&mut connection)
+                .await
+                .map_err(|error| StoreError::connecting(&self.server, error))?;
             connection.close().await?;
             Ok(state)
         };
@@ -324,7 +335,7 @@ impl Database {
                     self.cache
                         .acquire(mode)
                         .await
-                        .map_err(|error| StoreError::connecting(&self.host, error))?,
+                        .map_err(|error| StoreError::connecting(&self.server, error))?,
                 ),
                 then: Then::Close,
                 cache: &self.cache,
@@ -346,6 +357,13 @@ impl Database {
             .unwrap_or(Err(StoreError::Timeout(timeout)));
         let took = self.cache.clock.monotonic_now().since(begun);
         self.instruments.used_postgres(operation, result.is_err(), took);
+        if took > SLOW {
+            tracing::warn!(
+                operation,
+                ?took,
+                "a use of Postgres was slow; log_min_duration_statement of Postgres has its statement"
+            );
+        }
         self.note_writes(operation, result.as_ref().err());
         // Not in the guard: a caller who goes away says nothing about Postgres.
         if result.as_ref().is_err_and(StoreError::is_unavailable) {

@@ -1,8 +1,8 @@
 //! How the driver connects: the URL of the configuration, and the settings of each session.
 
-use std::{str::FromStr, time::Duration};
+use std::str::FromStr;
 
-use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
+use sqlx::{ConnectOptions, Connection, postgres::PgConnectOptions};
 
 use crate::{
     config::{DatabaseConfig, DatabaseUrl},
@@ -19,8 +19,8 @@ pub(super) fn of(settings: &DatabaseConfig) -> Result<PgConnectOptions, StoreErr
         .application_name("sharewarden")
         // The only start-up parameter of the driver that poolers such as PgBouncer refuse. No column is a float.
         .extra_float_digits(None)
-        .log_statements(tracing::log::LevelFilter::Trace)
-        .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1)))
+        // The driver logs the whole text of a statement, which can have kilobytes. The database logs slow uses itself.
+        .disable_statement_logging())
 }
 
 /// The statement that sets up a session. It is no start-up option, because poolers refuse or drop those.
@@ -36,30 +36,47 @@ pub(super) fn session_settings(settings: &DatabaseConfig) -> String {
     )
 }
 
-/// Creates the database that the options name, if it does not exist. Only then it connects to another database, because a role
-/// may be allowed to connect to its own only.
-pub(super) async fn create_if_missing(options: PgConnectOptions) -> Result<(), StoreError> {
+/// The server for messages: the host and the port, or the folder of the socket.
+pub(super) fn server_of(options: &PgConnectOptions) -> String {
+    match options.get_socket() {
+        Some(folder) => folder.display().to_string(),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    }
+}
+
+/// Creates the database that the options name, if it does not exist. True if it was created. Only then it connects to another
+/// database, because a role may be allowed to connect to its own only.
+pub(super) async fn create_if_missing(options: PgConnectOptions) -> Result<bool, StoreError> {
+    let server = server_of(&options);
     let missing = match options.connect().await {
-        Ok(connection) => return Ok(connection.close().await?),
+        Ok(connection) => {
+            connection.close().await?;
+            return Ok(false);
+        }
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(NO_SUCH_DATABASE) => options,
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(StoreError::connecting(&server, error)),
     };
     let name = missing.get_database().unwrap_or(missing.get_username()).to_owned();
     let other = if name == "postgres" { "template1" } else { "postgres" };
-    let mut connection = missing.database(other).connect().await?;
-    create(&mut connection, &name).await?;
-    Ok(connection.close().await?)
+    create(missing.database(other), &name).await.map_err(|error| {
+        let why = StoreError::connecting(&server, error);
+        StoreError::Schema(format!("the database does not exist, and cannot be created: {why}"))
+    })?;
+    Ok(true)
 }
 
-async fn create(connection: &mut PgConnection, name: &str) -> Result<(), StoreError> {
+async fn create(options: PgConnectOptions, name: &str) -> Result<(), sqlx::Error> {
+    let mut connection = options.connect().await?;
     let quoted = name.replace('"', "\"\"");
     let statement = sqlx::AssertSqlSafe(format!("CREATE DATABASE \"{quoted}\""));
-    sqlx::raw_sql(statement).execute(connection).await?;
-    Ok(())
+    sqlx::raw_sql(statement).execute(&mut connection).await?;
+    connection.close().await
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn settings(url: &str) -> DatabaseConfig {
@@ -86,7 +103,12 @@ mod tests {
         // An empty label is refused without a look into the network.
         let database = Database::new(&settings("postgres://u:hunter2@no..host/db"), &Clock::system()).unwrap();
         let error = database.check().await.unwrap_err().to_string();
-        let start = "postgres: no..host: the connection failed: failed to lookup address information";
-        assert!(error.starts_with(start) && !error.contains("hunter2"), "{error}");
+        let start = "postgres: no..host:5432: the connection failed: failed to lookup address information";
+        assert!(
+            error.starts_with(start)
+                && error.ends_with("; correct the host in database.url")
+                && !error.contains("hunter2"),
+            "{error}"
+        );
     }
 }

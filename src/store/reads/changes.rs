@@ -79,6 +79,8 @@ pub struct Progress {
     pub in_doubt: bool,
     /// The replica that works on it, and the end of its lease.
     pub lease: Option<(ReplicaId, Timestamp)>,
+    /// When that replica took or renewed the lease. None if that is not known, because a newer change has begun to wait since.
+    pub leased_since: Option<Timestamp>,
     /// The time of the next attempt, if no replica works on it.
     pub next_attempt_at: Option<Timestamp>,
     /// The last update of the permission.
@@ -90,7 +92,7 @@ pub struct Progress {
 /// The columns of [`StatusRow`].
 static SELECT: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "SELECT {}, p.in_doubt, p.lease_owner, p.lease_expires_at, p.next_attempt_at, p.updated_at, p.current_change_id FROM ",
+        "SELECT {}, p.in_doubt, p.lease_owner, p.lease_expires_at, p.next_attempt_at, p.updated_at, p.current_change_id, p.next_change_id FROM ",
         ChangeRow::COLUMNS.of("c")
     )
 });
@@ -263,6 +265,7 @@ struct StatusRow {
     next_attempt_at: Option<OffsetDateTime>,
     updated_at: Option<OffsetDateTime>,
     current_change_id: Option<Uuid>,
+    next_change_id: Option<Uuid>,
 }
 
 impl TryFrom<StatusRow> for ChangeStatus {
@@ -274,6 +277,10 @@ impl TryFrom<StatusRow> for ChangeStatus {
         let progress = row.in_doubt.zip(row.updated_at).map(|(in_doubt, updated_at)| Progress {
             in_doubt,
             lease: lease.map(|(owner, until)| (ReplicaId(owner), Timestamp::new(until))),
+            // While a lease is held, only its begin and a newer change that begins to wait update the row.
+            leased_since: lease
+                .filter(|_| row.next_change_id.is_none())
+                .map(|_| Timestamp::new(updated_at)),
             next_attempt_at: row.next_attempt_at.map(Timestamp::new),
             updated_at: Timestamp::new(updated_at),
             behind: row.current_change_id.filter(|current| *current != id).map(ChangeId),

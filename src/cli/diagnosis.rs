@@ -1,0 +1,181 @@
+//! Finds out why the service cannot be talked to. After a failure of the connection it opens one connection of its own, without
+//! TLS and without credentials, and looks at the first bytes of the answer.
+
+use std::{error::Error, io, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use super::{
+    failure::{Exit, Failure},
+    options::ClientOptions,
+    text::one_line,
+};
+use crate::domain::causes;
+
+/// How long the look may take.
+const TIMEOUT: Duration = Duration::from_millis(700);
+
+/// The connection preface of HTTP/2 with empty settings (RFC 9113).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+const CHECK_SERVER: &str = "check the host and the port of --server";
+
+/// What answers at an address.
+#[derive(Debug, PartialEq, Eq)]
+enum Speaker {
+    Http2,
+    Http1,
+    Tls,
+    /// Something that closes the connection, or speaks another protocol.
+    Other,
+    /// Nothing came within the timeout.
+    Silent,
+}
+
+/// What a TLS library says about a certificate, what it means, and what to do.
+const TLS_CAUSES: [(&str, &str, &str); 5] = [
+    (
+        "BadSignature",
+        "another authority signed it than the one of --tls-ca",
+        "name the authority with --tls-ca FILE",
+    ),
+    (
+        "UnknownIssuer",
+        "its authority is not trusted here",
+        "name the authority with --tls-ca FILE",
+    ),
+    (
+        "not valid for name",
+        "it is for another name",
+        "use the name of the certificate in --server",
+    ),
+    (
+        "expired",
+        "it has expired",
+        "report this to the operators of the service, or correct the clock of this machine",
+    ),
+    (
+        "CaUsedAsEndEntity",
+        "it is the certificate of an authority",
+        "report this to the operators of the service",
+    ),
+];
+
+/// The failure of a connection that could not be opened. No request was sent.
+pub(super) fn unreachable(options: &ClientOptions, error: &(dyn Error + 'static)) -> Failure {
+    let server = options.server();
+    let cause = causes(error).last().map(|cause| one_line(&cause.to_string()));
+    let cause = cause.unwrap_or_default();
+    if cause.contains("invalid peer certificate")
+        && let Some((_, meaning, remedy)) = TLS_CAUSES.iter().find(|(name, ..)| cause.contains(name))
+    {
+        let what = format!("the certificate of {server} does not verify: {meaning} ({cause})");
+        return Failure::new(Exit::TryLater, what, *remedy);
+    }
+    let kinds = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
+    let is_refused = kinds
+        .into_iter()
+        .any(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+    let also = if is_refused { ", nothing listens there" } else { "" };
+    Failure::of_connection(
+        format!("cannot connect to {server}: {cause}{also}"),
+        "no request was sent; check --server or SHAREWARDEN_SERVER, and that the service runs there (`sharewarden dev` starts one \
+         on this machine)",
+    )
+}
+
+/// The failure, with its cause if something other than the service answers.
+pub(super) async fn explain(options: &ClientOptions, failure: Failure) -> Failure {
+    if !failure.is_of_connection {
+        return failure;
+    }
+    if failure.what.contains("CertificateRequired") {
+        let hint = "give --tls-certificate and --tls-key: the service wants a client certificate".to_owned();
+        return Failure { hint, ..failure };
+    }
+    let Some((host, port)) = address(options) else {
+        return failure;
+    };
+    let Ok(speaker) = tokio::time::timeout(TIMEOUT, speaker(&host, port))
+        .await
+        .unwrap_or(Ok(Speaker::Silent))
+    else {
+        return failure;
+    };
+    let is_tls = options.server.scheme_str() == Some("https");
+    let (what, hint) = match speaker {
+        Speaker::Tls if !is_tls => (
+            "uses TLS, and --server begins with http://",
+            "begin --server with https://",
+        ),
+        Speaker::Http2 | Speaker::Http1 if is_tls => (
+            "uses no TLS, and --server begins with https://",
+            "begin --server with http://",
+        ),
+        Speaker::Http1 => (
+            "answers in HTTP/1: it is another service, or a proxy that does not pass HTTP/2 on",
+            "check the port of --server, or let the proxy pass HTTP/2",
+        ),
+        Speaker::Other => (
+            "is not the service: what answers there speaks neither HTTP/2 nor TLS",
+            CHECK_SERVER,
+        ),
+        Speaker::Silent => (
+            "does not answer: something listens there, and says nothing",
+            CHECK_SERVER,
+        ),
+        Speaker::Http2 | Speaker::Tls => return failure,
+    };
+    let is_mismatch = matches!(
+        (is_tls, &speaker),
+        (false, Speaker::Tls) | (true, Speaker::Http2 | Speaker::Http1)
+    );
+    Failure {
+        exit: if speaker == Speaker::Silent {
+            failure.exit
+        } else {
+            Exit::TryLater
+        },
+        what: format!("{host}:{port} {what}"),
+        hint: hint.to_owned(),
+        // Over the wrong transport nothing was accepted, so there is nothing to repeat.
+        next: failure.next.filter(|_| !is_mismatch),
+        answer: None,
+        ..failure
+    }
+}
+
+/// The host and the port of --server.
+fn address(options: &ClientOptions) -> Option<(String, u16)> {
+    let server = &options.server;
+    let default = if server.scheme_str() == Some("https") { 443 } else { 80 };
+    Some((server.host()?.to_owned(), server.port_u16().unwrap_or(default)))
+}
+
+async fn speaker(host: &str, port: u16) -> io::Result<Speaker> {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let mut stream = TcpStream::connect((host, port)).await?;
+    // A peer that closes at once may still have said something.
+    let _ = stream.write_all(PREFACE).await;
+    let mut answer = Vec::new();
+    let mut buffer = [0; 64];
+    while answer.len() < 9 {
+        match stream.read(&mut buffer).await {
+            Ok(0) | Err(_) => break,
+            Ok(read) => answer.extend_from_slice(&buffer[..read]),
+        }
+    }
+    Ok(speaker_of(&answer))
+}
+
+fn speaker_of(answer: &[u8]) -> Speaker {
+    match answer {
+        [0x15 | 0x16, 0x03, ..] => Speaker::Tls,
+        [_, _, _, 0x04, ..] => Speaker::Http2,
+        text if text.starts_with(b"HTTP/1") => Speaker::Http1,
+        _ => Speaker::Other,
+    }
+}

@@ -1,0 +1,172 @@
+//! What answers at --server is not the service, or not in the way that the URL says. The error names it.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use sharewarden::{
+    clock::Clock,
+    config::{ClientAuth, TlsConfig},
+    edge::ServerTls,
+};
+use sharewarden_testkit::credentials::CertificateAuthority;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+
+use crate::{
+    answers::error,
+    harness::{WHICH, run_at},
+    service::{Answer, Service},
+};
+
+/// Gives each connection to `serve`, until the tasks are dropped.
+async fn listen<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> (SocketAddr, JoinSet<()>)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    // All addresses of the loopback interface, so that a certificate can be for another one.
+    let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], listener.local_addr().unwrap().port()));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            connections.spawn(serve(stream));
+        }
+    });
+    (address, tasks)
+}
+
+/// A TLS port whose certificate is for `localhost` and `127.0.0.1`, and the file of its authority.
+async fn tls_port(folder: &TempDir, authority: &str) -> (SocketAddr, JoinSet<()>, PathBuf) {
+    let authority = CertificateAuthority::new(authority);
+    let server = authority.server();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let settings = TlsConfig {
+        certificate: file("server.crt", &server.certificate),
+        key: file("server.key", &server.key),
+        client_ca: None,
+        client_auth: ClientAuth::None,
+        reload_every: std::time::Duration::from_secs(10),
+    };
+    let tls = ServerTls::load(settings, Clock::system()).await.unwrap();
+    let (address, tasks) = listen(move |stream| {
+        let tls = tls.clone();
+        async move {
+            if let Ok(mut stream) = tls.accept(stream).await {
+                let _ = stream.read_to_end(&mut Vec::new()).await;
+            }
+        }
+    })
+    .await;
+    (address, tasks, file("ca.crt", &authority.pem))
+}
+
+/// The error of a grant at this URL.
+async fn refused(server: &str, more: &str) -> String {
+    let (code, text) = run_at(server, &format!("grant {WHICH} --reason x {more}"))
+        .await
+        .failure();
+    assert_eq!(code, 6, "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    text
+}
+
+#[tokio::test]
+async fn http_to_a_tls_port_is_named() {
+    let folder = TempDir::new().unwrap();
+    let (address, _tasks, _) = tls_port(&folder, "one").await;
+    let text = refused(&format!("http://{address}"), "").await;
+    let start = format!("{address} uses TLS, and --server begins with http://; begin --server with https://");
+    assert!(text.starts_with(&start), "{text}");
+}
+
+#[tokio::test]
+async fn https_to_a_port_without_tls_is_named() {
+    let folder = TempDir::new().unwrap();
+    let (_, _tasks, ca) = tls_port(&folder, "one").await;
+    let service = Service::answering([]).await;
+    let address = service.address;
+    let text = refused(&format!("https://{address}"), &format!("--tls-ca {}", ca.display())).await;
+    let start = format!("{address} uses no TLS, and --server begins with https://; begin --server with http://");
+    assert!(text.starts_with(&start), "{text}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_does_not_verify_is_explained() {
+    let (folder, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (address, _tasks, ca) = tls_port(&folder, "one").await;
+    let (_, _others, other_ca) = tls_port(&other, "other").await;
+    let server = format!("https://localhost:{}", address.port());
+    let text = refused(&server, &format!("--tls-ca {}", other_ca.display())).await;
+    assert!(text.contains("its authority is not trusted here"), "{text}");
+    assert!(text.contains("; name the authority with --tls-ca FILE"), "{text}");
+    if cfg!(target_os = "linux") {
+        let server = format!("https://127.0.0.2:{}", address.port());
+        let text = refused(&server, &format!("--tls-ca {}", ca.display())).await;
+        assert!(text.contains("it is for another name"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn something_else_that_answers_is_named() {
+    for (said, named) in [
+        (
+            "HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n",
+            "answers in HTTP/1: it is another service, or a proxy",
+        ),
+        (
+            "SSH-2.0-OpenSSH_9.6\r\n",
+            "speaks neither HTTP/2 nor TLS; check the host and the port",
+        ),
+        ("", "speaks neither HTTP/2 nor TLS; check the host and the port"),
+    ] {
+        let (address, _tasks) = listen(move |mut stream| async move {
+            let _ = stream.read(&mut [0; 16]).await;
+            let _ = stream.write_all(said.as_bytes()).await;
+        })
+        .await;
+        let text = refused(&format!("http://{address}"), "").await;
+        assert!(
+            text.starts_with(&address.to_string()) && text.contains(named),
+            "{said}: {text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn something_that_says_nothing_is_named_at_the_timeout() {
+    let (address, _tasks) = listen(|mut stream| async move {
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    })
+    .await;
+    let line = format!("grant {WHICH} --reason x --timeout 100ms");
+    let (_, text) = run_at(&format!("http://{address}"), &line).await.failure();
+    assert!(text.starts_with(&format!("{address} does not answer")), "{text}");
+    assert!(text.contains("repeat it safely with the same request id"), "{text}");
+}
+
+#[tokio::test]
+async fn an_error_of_the_service_itself_is_not_looked_into() {
+    let reason = sharewarden::proto::v1::ErrorReason::AuditStoreUnavailable;
+    let away = || {
+        Answer::Refuse(error(
+            tonic::Code::Unavailable,
+            reason,
+            "The store is away; try again.",
+            &[],
+        ))
+    };
+    let service = Service::answering([away(), away(), away()]).await;
+    let text = refused(&format!("http://{}", service.address), "").await;
+    assert!(
+        text.starts_with("The store is away (AUDIT_STORE_UNAVAILABLE); try again later"),
+        "{text}"
+    );
+}

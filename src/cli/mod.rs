@@ -1,11 +1,12 @@
-//! The client commands of `sharewarden`: grant, revoke, get, list, change, changes, images, audit, checkpoint and health. They
-//! use only gRPC, and verify the answers of the audit history with `ledger`.
+//! The client commands of `sharewarden`: grant, revoke, get, list, change, images, audit, checkpoint and health. They use
+//! only gRPC, and verify the answers of the audit history with `ledger`.
 //!
 //! Read `options`, `share` and `args` for the command line, then one command (`grant_revoke` has the most). `connection` opens a
-//! client of the package `sharewarden-client`, which makes the calls. `console`, `table`, `render` and `format` print answers;
-//! `pages` and `printer` print lists. `error_hint` says what to do about an error of a call, `failure` makes the line and the
-//! exit code, and `failure_json` the form for programs. `diagnosis` finds out why the service cannot be talked to, and
-//! `live_line` shows what a pending change waits for. `audit` has the commands of the audit history.
+//! client of the package `sharewarden-client`, which makes the calls. `console`, `table`, `cell`, `render` and `format` print
+//! answers, for the `view` that the output has; `pages`, `printer` and `pager` print lists. `help` arranges the help.
+//! `error_hint` says what to do about an error of a call, `failure` makes the line and the exit code, and `failure_json` the form
+//! for programs. `diagnosis` finds out why the service cannot be talked to, and `live_line` shows what a pending change waits
+//! for. `audit` has the commands of the audit history.
 
 mod args;
 pub mod audit;

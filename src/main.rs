@@ -485,19 +485,22 @@ fn without_exporters(mut config: Config) -> Config {
 }
 
 async fn check(options: ConfigOptions) -> Result<(), BoxError> {
-    let config = Config::load(options.config.as_deref(), &options.set)?;
+    let config = Config::load(options.config.as_deref(), &options.set).map_err(|error| match &options.config {
+        Some(_) => error.to_string(),
+        None => format!("{error}; no file was read, because there is no --config and no SHAREWARDEN_CONFIG"),
+    })?;
     io::stdout().write_all(config.to_toml()?.as_bytes())?;
     match &options.config {
         Some(file) => note(format_args!("read {}, the environment and --set", file.display())),
         None => note("read the environment and --set only: there is no --config and no SHAREWARDEN_CONFIG"),
     }
-    for file in server::named_files(&config) {
-        note(format_args!("opened {file}"));
-    }
     let problems = server::file_problems(&config).await;
     if !problems.is_empty() {
         let list: String = problems.iter().map(|problem| format!("\n  {problem}")).collect();
         return Err(format!("the configuration names what cannot be used:{list}").into());
+    }
+    for file in server::named_files(&config) {
+        note(format_args!("opened {file}"));
     }
     note("not checked: Postgres, AWS and the token issuer, which `serve` connects to");
     Ok(())

@@ -5,6 +5,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::{
     audit::{AuditCommand, CheckpointArgs},
     changes::ChangesArgs,
+    context::ContextCommand,
     failure::{Exit, Failure},
     health::HealthArgs,
     help::with_examples,
@@ -79,6 +80,12 @@ pub enum ClientCommand {
         "sharewarden health --service sharewarden.v1.AuditService -o json",
     ]))]
     Health(HealthArgs),
+    /// Name services, with the options of a connection and a default account and Region
+    ///
+    /// The contexts are in ~/.config/sharewarden/config.toml, or in the file that SHAREWARDEN_CONFIG_FILE names. Options win over
+    /// environment variables, and these over the context.
+    #[command(subcommand)]
+    Context(ContextCommand),
 }
 
 /// The commands under `change`.
@@ -109,7 +116,8 @@ pub(super) fn refuse_csv(command: &ClientCommand) -> Result<(), Failure> {
         | C::Get(_)
         | C::Change(ChangeCommand::Show(_))
         | C::Checkpoint(_)
-        | C::Health(_) => false,
+        | C::Health(_)
+        | C::Context(_) => false,
     };
     if has_csv {
         return Ok(());

@@ -1,10 +1,6 @@
 //! Command lines to paste, which continue after a failure.
 
-use super::{
-    args::GrantRevokeArgs,
-    options::{ClientOptions, DEFAULT_SERVER},
-    share::PermissionIds,
-};
+use super::{args::GrantRevokeArgs, options::ClientOptions, share::PermissionIds};
 
 /// The command that waits until a change ends.
 pub(super) fn follow(options: &ClientOptions, account: &str, change_id: &str) -> String {
@@ -38,16 +34,12 @@ struct CommandLine {
 
 impl CommandLine {
     fn new(verb: &str, options: &ClientOptions) -> Self {
-        let mut line = Self {
+        let line = Self {
             text: format!("sharewarden {verb}"),
         };
-        if options.server() != DEFAULT_SERVER {
-            line = line.option("--server", &options.server());
-        }
-        match options.principal.as_ref().and_then(|principal| principal.to_str().ok()) {
-            Some(principal) => line.option("--principal", principal),
-            None => line,
-        }
+        options
+            .repeated()
+            .fold(line, |line, (option, value)| line.option(option, &value))
     }
 
     fn option(self, name: &str, value: &str) -> Self {

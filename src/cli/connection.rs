@@ -41,7 +41,7 @@ fn connect_options(options: &ClientOptions) -> ConnectOptions {
         timeout: options.timeout,
         tries: TRIES,
         user_agent: concat!("sharewarden-cli/", env!("CARGO_PKG_VERSION")).to_owned(),
-        ..ConnectOptions::new(options.server.clone())
+        ..ConnectOptions::new(options.server_uri())
     }
 }
 

@@ -105,7 +105,7 @@ pub(super) async fn explain(options: &ClientOptions, failure: Failure) -> Failur
     else {
         return failure;
     };
-    let is_tls = options.server.scheme_str() == Some("https");
+    let is_tls = options.server_uri().scheme_str() == Some("https");
     let (what, hint) = match speaker {
         Speaker::Tls if !is_tls => (
             "uses TLS, and --server begins with http://",
@@ -150,7 +150,7 @@ pub(super) async fn explain(options: &ClientOptions, failure: Failure) -> Failur
 
 /// The host and the port of --server.
 fn address(options: &ClientOptions) -> Option<(String, u16)> {
-    let server = &options.server;
+    let server = &options.server_uri();
     let default = if server.scheme_str() == Some("https") { 443 } else { 80 };
     Some((server.host()?.to_owned(), server.port_u16().unwrap_or(default)))
 }

@@ -1,8 +1,9 @@
 //! The environment variables that are defaults of more than one command. The variables of single options are read by clap.
 
-use crate::domain::{AccountId, Region};
+use std::path::PathBuf;
 
 use super::failure::{Exit, Failure};
+use crate::domain::{AccountId, Region};
 
 /// The variables of the default account, in the order of precedence.
 const ACCOUNT: &[&str] = &["SHAREWARDEN_ACCOUNT"];
@@ -14,6 +15,15 @@ const REGION: &[&str] = &["SHAREWARDEN_REGION", "AWS_REGION", "AWS_DEFAULT_REGIO
 pub struct Environment {
     account: Option<Variable>,
     region: Option<Variable>,
+    context_file: Option<ContextPath>,
+}
+
+/// The place of the file of contexts.
+#[derive(Debug, Clone)]
+struct ContextPath {
+    path: PathBuf,
+    /// SHAREWARDEN_CONFIG_FILE names it, so it must exist.
+    is_named: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -36,10 +46,41 @@ impl Environment {
                 .find_map(|name| Some((*name, variable(name)?)).filter(|(_, value)| !value.is_empty()));
             found.map(|(name, value)| Variable { name, value })
         };
+        let path = |name| Some(PathBuf::from(first(&[name])?.value));
+        let named = path("SHAREWARDEN_CONFIG_FILE").map(|path| ContextPath { path, is_named: true });
         Self {
             account: first(ACCOUNT),
             region: first(REGION),
+            context_file: named.or_else(|| {
+                // The XDG Base Directory Specification: a relative path is to be ignored.
+                let folder = path("XDG_CONFIG_HOME").filter(|folder| folder.is_absolute());
+                let folder = folder.or_else(|| Some(path("HOME")?.join(".config")))?;
+                Some(ContextPath {
+                    path: folder.join("sharewarden/config.toml"),
+                    is_named: false,
+                })
+            }),
         }
+    }
+
+    /// The file of contexts.
+    pub(super) fn context_file(&self) -> Option<&PathBuf> {
+        self.context_file.as_ref().map(|file| &file.path)
+    }
+
+    /// True if a variable names the file of contexts itself.
+    pub(super) fn names_context_file(&self) -> bool {
+        self.context_file.as_ref().is_some_and(|file| file.is_named)
+    }
+
+    /// The variable of the default account.
+    pub(super) fn account_variable(&self) -> Option<&'static str> {
+        self.account.as_ref().map(|variable| variable.name)
+    }
+
+    /// The variable of the default Region.
+    pub(super) fn region_variable(&self) -> Option<&'static str> {
+        self.region.as_ref().map(|variable| variable.name)
     }
 
     /// The default account.

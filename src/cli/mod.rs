@@ -16,12 +16,14 @@ mod command_line;
 mod completions;
 mod connection;
 mod console;
+mod context;
 mod diagnosis;
 mod environment;
 mod error_hint;
 mod failure;
 mod failure_json;
 mod format;
+mod given;
 mod grant_revoke;
 mod health;
 mod help;
@@ -52,6 +54,7 @@ pub use audit::{AuditCommand, KeyCommand, key};
 pub use changes::{ChangeStateFilter, ChangesArgs};
 pub use completions::completions;
 pub use console::{Console, colors_stdout, locale_is_utf8, terminal_width};
+pub use context::{ContextCommand, SetContextArgs};
 pub use environment::Environment;
 use failure::Stop;
 pub use failure::{EXIT_CODES, Exit, Failure};
@@ -84,7 +87,8 @@ async fn perform(options: &ClientOptions, command: ClientCommand, console: &mut 
         refuse_csv(&command)?;
     }
     match command {
-        ClientCommand::Health(args) => health::health(options, args, console).await?,
+        ClientCommand::Health(args) => health::health(&options.with_context()?, args, console).await?,
+        ClientCommand::Context(command) => context::run(options, command, console)?,
         ClientCommand::Audit(AuditCommand::Verify(args)) if args.is_offline() => {
             audit::verify_export(options, args, console)?;
         }
@@ -94,6 +98,7 @@ async fn perform(options: &ClientOptions, command: ClientCommand, console: &mut 
 }
 
 async fn ask(options: &ClientOptions, command: ClientCommand, console: &mut Console<'_>) -> Result<(), Stop> {
+    let options = &options.with_context()?;
     let client = connection::open(options).await?;
     match command {
         ClientCommand::Grant(args) => grant_revoke::grant(options, &client, args, console).await,
@@ -105,7 +110,8 @@ async fn ask(options: &ClientOptions, command: ClientCommand, console: &mut Cons
         ClientCommand::Images(args) => images::images(options, &client, args, console).await,
         ClientCommand::Audit(command) => audit::run(options, &client, command, console).await,
         ClientCommand::Checkpoint(args) => audit::checkpoint(options, &client, args, console).await,
-        // `perform` has handled it, without credentials.
+        // `perform` has handled them, without credentials.
         ClientCommand::Health(args) => health::health(options, args, console).await,
+        ClientCommand::Context(command) => context::run(options, command, console),
     }
 }

@@ -6,8 +6,10 @@ use clap::{Args, Command, ValueEnum};
 use tonic::{metadata::AsciiMetadataValue, transport::Uri};
 
 use super::{
+    context::{self, Context, ContextInUse},
     environment::Environment,
     failure::{Exit, Failure},
+    given::Given,
     view::DisplayArgs,
 };
 
@@ -23,15 +25,23 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Options of every client command.
 #[derive(Debug, Clone, Args)]
 pub struct ClientOptions {
-    /// The URL of the service: http://HOST:PORT or https://HOST:PORT
+    #[command(flatten)]
+    pub(super) given: Given,
+
+    /// The context to use, a named set of these options [default: that of `sharewarden context use`]
+    #[arg(long, global = true, help_heading = HEADING, env = "SHAREWARDEN_CONTEXT", value_name = "NAME",
+          value_parser = context::file::name)]
+    pub(super) context: Option<String>,
+
+    /// The URL of the service: http://HOST:PORT or https://HOST:PORT [default: http://127.0.0.1:7443]
     #[arg(long, global = true, help_heading = HEADING, env = "SHAREWARDEN_SERVER", value_name = "URL",
-          default_value = DEFAULT_SERVER, value_parser = server)]
-    pub(super) server: Uri,
+          value_parser = parse::server)]
+    pub(super) server: Option<Uri>,
 
     /// The name of the caller, in printable ASCII, for a service that trusts this header [default: the name of the OS user, or
     /// none with --tls-certificate or --token-file]
     #[arg(long, global = true, help_heading = HEADING, env = "SHAREWARDEN_PRINCIPAL", value_name = "NAME",
-          value_parser = principal)]
+          value_parser = parse::principal)]
     pub(super) principal: Option<AsciiMetadataValue>,
 
     /// The certificate authorities that verify the service's certificate, a PEM file [default: those of the system]
@@ -55,7 +65,8 @@ pub struct ClientOptions {
     pub(super) output: Output,
 
     /// The timeout of an answer, with a unit, such as 500ms, 30s or 5m; 1ms to 7days. A change continues after it
-    #[arg(long, global = true, help_heading = HEADING, value_name = "DURATION", default_value = "30s", value_parser = timeout)]
+    #[arg(long, global = true, help_heading = HEADING, value_name = "DURATION", default_value = "30s",
+          value_parser = parse::timeout)]
     pub(super) timeout: Duration,
 
     #[command(flatten)]
@@ -63,7 +74,11 @@ pub struct ClientOptions {
 
     /// The defaults of the environment. Empty until [`in_environment`](Self::in_environment).
     #[arg(skip)]
-    environment: Environment,
+    pub(super) environment: Environment,
+
+    /// The context in use. None until [`with_context`](Self::with_context).
+    #[arg(skip)]
+    pub(super) in_use: Option<ContextInUse>,
 }
 
 /// How an answer is printed.
@@ -108,78 +123,140 @@ impl ClientOptions {
 
     /// The account that a command is about: the given one, or else the default.
     pub(super) fn account(&self, given: Option<String>) -> Result<String, Failure> {
-        let found = given.map_or_else(
-            || self.environment.account().map(|id| id.map(|id| id.to_string())),
-            |id| Ok(Some(id)),
-        )?;
-        found.ok_or_else(|| {
-            let hint = "name it in SHARE (ACCOUNT/REGION/IMAGE), with --account, or with SHAREWARDEN_ACCOUNT";
+        if let Some(given) = given {
+            return Ok(given);
+        }
+        let default = self
+            .environment
+            .account()?
+            .or(self.context_in_use().and_then(|context| context.account));
+        default.map(|account| account.to_string()).ok_or_else(|| {
+            let hint =
+                "name it in SHARE (ACCOUNT/REGION/IMAGE), with --account, with SHAREWARDEN_ACCOUNT or in a context";
             Failure::new(Exit::Invalid, "the account is missing", hint)
         })
     }
 
     /// The Region that a command is about: the given one, or else the default.
     pub(super) fn region(&self, given: Option<String>) -> Result<String, Failure> {
-        let found = given.map_or_else(
-            || self.environment.region().map(|id| id.map(|id| id.to_string())),
-            |id| Ok(Some(id)),
-        )?;
-        found.ok_or_else(|| {
-            let hint =
-                "name it in SHARE (ACCOUNT/REGION/IMAGE), with --region, or with SHAREWARDEN_REGION or AWS_REGION";
+        if let Some(given) = given {
+            return Ok(given);
+        }
+        let default = self
+            .environment
+            .region()?
+            .or(self.context_in_use().and_then(|context| context.region.clone()));
+        default.map(|region| region.to_string()).ok_or_else(|| {
+            let hint = "name it in SHARE (ACCOUNT/REGION/IMAGE), with --region, with SHAREWARDEN_REGION or AWS_REGION, or in a \
+                        context";
             Failure::new(Exit::Invalid, "the Region is missing", hint)
         })
     }
 
+    /// The URL of the service.
+    pub(super) fn server_uri(&self) -> Uri {
+        self.server.clone().unwrap_or_else(default_server)
+    }
+
     /// The URL of the service, for display.
     pub(super) fn server(&self) -> String {
-        self.server.to_string().trim_end_matches('/').to_owned()
+        url(&self.server_uri())
     }
 
     /// The principal: the given one, or the OS user; `None` if the OS gives no name that can be sent.
     pub(super) fn principal(&self) -> Option<AsciiMetadataValue> {
         self.principal
             .clone()
-            .or_else(|| principal(&whoami::username().ok()?).ok())
+            .or_else(|| parse::principal(&whoami::username().ok()?).ok())
     }
 
     /// True if a certificate or a token authenticates the caller. The name of the OS user could then contradict it.
     pub(super) fn has_credential(&self) -> bool {
         self.tls_certificate.is_some() || self.token_file.is_some()
     }
+
+    /// The options that lead a later command to the same service as the same caller: those that name a context, a server or a
+    /// principal in this command or in the environment.
+    pub(super) fn repeated(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let server = self.server();
+        let is_given = |option: &str| self.given.place(option).is_some();
+        let principal = self.principal.as_ref().and_then(|principal| principal.to_str().ok());
+        [
+            ("--context", self.context.clone().filter(|_| is_given("context"))),
+            (
+                "--server",
+                Some(server).filter(|server| is_given("server") && (server != DEFAULT_SERVER || self.in_use.is_some())),
+            ),
+            (
+                "--principal",
+                principal.filter(|_| is_given("principal")).map(str::to_owned),
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(option, value)| Some((option, value?)))
+    }
+
+    /// The context in use.
+    pub(super) fn context_in_use(&self) -> Option<&Context> {
+        self.in_use.as_ref().map(|used| &used.context)
+    }
 }
 
-fn server(text: &str) -> Result<Uri, String> {
-    let uri: Uri = text.parse().map_err(|error| format!("not a URL: {error}"))?;
-    if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        return Err("begin it with http:// or https://, as in http://127.0.0.1:7443".to_owned());
-    }
-    if !matches!(uri.path_and_query().map(|path| path.as_str()), None | Some("" | "/")) {
-        return Err("end it after the port: a path and a query are not sent".to_owned());
-    }
-    match uri.authority() {
-        Some(authority) if authority.as_str().contains('@') => Err("remove the user name and the password".to_owned()),
-        Some(_) => Ok(uri),
-        None => Err("the host is missing".to_owned()),
-    }
+pub(super) fn default_server() -> Uri {
+    Uri::from_static(DEFAULT_SERVER)
 }
 
-fn principal(text: &str) -> Result<AsciiMetadataValue, String> {
-    if text.trim().is_empty() {
-        return Err("it is empty".to_owned());
-    }
-    if !text.chars().all(|c| c.is_ascii_graphic() || c == ' ') {
-        return Err("only printable ASCII characters can be sent".to_owned());
-    }
-    text.trim()
-        .parse()
-        .map_err(|_| "it cannot be sent as gRPC metadata".to_owned())
+pub(super) fn url(server: &Uri) -> String {
+    server.to_string().trim_end_matches('/').to_owned()
 }
 
-fn timeout(text: &str) -> Result<Duration, String> {
-    let timeout = humantime::parse_duration(text).map_err(|error| format!("{error}; write it as in 500ms, 30s, 5m"))?;
-    if timeout < Duration::from_millis(1) || timeout > MAX_TIMEOUT {
-        return Err("it must be between 1ms and 7days".to_owned());
+/// How the values of options and of the keys of contexts are written.
+pub(super) mod parse {
+    use std::{fmt::Display, str::FromStr, time::Duration};
+
+    use tonic::{metadata::AsciiMetadataValue, transport::Uri};
+
+    use super::MAX_TIMEOUT;
+
+    pub(in crate::cli) fn id<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
+        text.parse().map_err(|error: T::Err| error.to_string())
     }
-    Ok(timeout)
+
+    pub(in crate::cli) fn server(text: &str) -> Result<Uri, String> {
+        let uri: Uri = text.parse().map_err(|error| format!("not a URL: {error}"))?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err("begin it with http:// or https://, as in http://127.0.0.1:7443".to_owned());
+        }
+        if !matches!(uri.path_and_query().map(|path| path.as_str()), None | Some("" | "/")) {
+            return Err("end it after the port: a path and a query are not sent".to_owned());
+        }
+        match uri.authority() {
+            Some(authority) if authority.as_str().contains('@') => {
+                Err("remove the user name and the password".to_owned())
+            }
+            Some(_) => Ok(uri),
+            None => Err("the host is missing".to_owned()),
+        }
+    }
+
+    pub(in crate::cli) fn principal(text: &str) -> Result<AsciiMetadataValue, String> {
+        if text.trim().is_empty() {
+            return Err("it is empty".to_owned());
+        }
+        if !text.chars().all(|c| c.is_ascii_graphic() || c == ' ') {
+            return Err("only printable ASCII characters can be sent".to_owned());
+        }
+        text.trim()
+            .parse()
+            .map_err(|_| "it cannot be sent as gRPC metadata".to_owned())
+    }
+
+    pub(in crate::cli) fn timeout(text: &str) -> Result<Duration, String> {
+        let timeout =
+            humantime::parse_duration(text).map_err(|error| format!("{error}; write it as in 500ms, 30s, 5m"))?;
+        if timeout < Duration::from_millis(1) || timeout > MAX_TIMEOUT {
+            return Err("it must be between 1ms and 7days".to_owned());
+        }
+        Ok(timeout)
+    }
 }

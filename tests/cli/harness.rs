@@ -143,11 +143,19 @@ pub(crate) async fn run(service: &Service, line: &str) -> Ran {
 
 /// Runs a line in an environment with these variables.
 pub(crate) async fn run_in(service: &Service, variables: &[(&str, &str)], line: &str) -> Ran {
-    let mut cli = parse(&service.url(), line);
+    run_parsed(in_environment(parse(&service.url(), line), variables)).await
+}
+
+/// Runs a line in an environment with these variables, without a default server and a default principal.
+pub(crate) async fn run_bare(variables: &[(&str, &str)], line: &str) -> Ran {
+    run_parsed(in_environment(parse_all(line), variables)).await
+}
+
+fn in_environment(mut cli: Cli, variables: &[(&str, &str)]) -> Cli {
     let last = |name: &str| variables.iter().rfind(|(variable, _)| *variable == name);
     let environment = Environment::read(|name| last(name).map(|(_, value)| (*value).to_owned()));
     cli.options = cli.options.in_environment(environment);
-    run_parsed(cli).await
+    cli
 }
 
 /// Runs a line without a default principal.

@@ -20,6 +20,7 @@ mod audit_verify;
 mod audit_watch;
 mod changes;
 mod closed_outputs;
+mod contexts;
 mod empty_variables;
 mod errors;
 mod follow;

@@ -4,26 +4,21 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::{Path, Query, State, rejection::JsonRejection},
+    body::Bytes,
+    extract::{Path, Query, State},
     response::{IntoResponse, Response},
-    routing::{delete, get, put},
+    routing::{delete, get, post, put},
 };
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    account::Account,
-    active_faults::ActiveFault,
-    api_error::ApiError,
-    calls::ApiCall,
-    engine::Engine,
-    fault::Fault,
-    image::{Image, ImageState},
-    inventory::InventorySnapshot,
+    account::Account, active_faults::ActiveFault, admin_body, api_error::ApiError, calls::ApiCall, engine::Engine,
+    image::Image, inventory::InventorySnapshot, request::header,
 };
 
 const HELP: &str = "\
-The simulator's own API. Bodies are JSON.
+The simulator's own API. Bodies are JSON or forms, whatever the Content-Type says, so that plain curl works.
 
 GET    /_simulator/state                            accounts and images, with the accounts they are shared with
 GET    /_simulator/calls?after=<number>             the call log, from the call after <number>
@@ -32,46 +27,70 @@ GET    /_simulator/faults                           the active faults
 POST   /_simulator/faults                           inject a fault; the response is {\"id\": ...}
 DELETE /_simulator/faults                           remove all faults
 DELETE /_simulator/faults/<id>                      remove one fault
-POST   /_simulator/accounts                         add or replace an account
-POST   /_simulator/images                           add or replace an image
-PUT    /_simulator/images/<region>/<id>/state       \"AVAILABLE\", \"PENDING\" or \"ERROR\"
+POST   /_simulator/accounts                         add or replace an account: {\"id\": \"111122223333\"}
+POST   /_simulator/images                           add or replace an image, as /_simulator/state shows it
+PUT    /_simulator/images/<region>/<id>/state       AVAILABLE, PENDING or ERROR
+PUT    /_simulator/images/<region>/<id>/tags        replace the tags
 POST   /_simulator/reset                            restore the initial state, and remove all faults and calls
 
-Example of a fault. Only \"effect\" is required. \"skip\": calls that match and pass first. \"calls\": maximum number of hits.
-\"share\": probability of a hit, 0 to 1, with random numbers from \"seed\":
+Try:
+  curl -d kind=throttle -d calls=2 ADDRESS/_simulator/faults
+  curl -d kind=latency -d milliseconds=3000 -d operation=UpdateWorkspaceImagePermission ADDRESS/_simulator/faults
+  curl -d kind=reset -d moment=after_applying -d calls=1 -d image=wsi-basewin11 ADDRESS/_simulator/faults
+  curl ADDRESS/_simulator/faults
+  curl -X DELETE ADDRESS/_simulator/faults
+  curl -X PUT -d PENDING ADDRESS/_simulator/images/eu-central-1/wsi-basewin11/state
+  curl -X PUT -d team=desktop -d stage=released ADDRESS/_simulator/images/eu-central-1/wsi-basewin11/tags
+
+Members of a fault. Only \"kind\" is required.
+  operation, account, region, image, shared_account   only calls with these values
+  skip                                                the number of calls that match and pass first
+  calls                                               maximum number of hits; without it, every call
+  share, seed                                         the probability of a hit, 0 to 1, with random numbers from the seed
+  moment                                              before_applying (default) or after_applying: AWS made the change
+Kinds, with their members:
+  kind=latency milliseconds=500 moment=before_applying
+  kind=throttle http_status=429 retry_after_seconds=2
+  kind=server_error http_status=503 moment=after_applying retry_after_seconds=2
+  kind=reset moment=before_applying
+  kind=cut_short
+  kind=garbage
+  kind=hang moment=after_applying at_most_milliseconds=60000
+  kind=stale_read behind_changes=1
+  kind=stale_read behind_milliseconds=500
+  kind=refuse code=ResourceUnavailableException message=... http_status=400
+
+The same as JSON:
   {\"when\": {\"operation\": \"UpdateWorkspaceImagePermission\", \"account\": \"111122223333\", \"region\": \"eu-central-1\",
             \"image\": \"wsi-basewin11\", \"shared_account\": \"210987654321\"},
-   \"skip\": 0, \"calls\": 1, \"share\": 0.5, \"seed\": 7, \"effect\": {\"kind\": \"reset\", \"moment\": \"after_applying\"}}
-Effects:
-  {\"kind\": \"latency\", \"milliseconds\": 500, \"moment\": \"before_applying\"}
-  {\"kind\": \"throttle\", \"http_status\": 429, \"retry_after_seconds\": 2}
-  {\"kind\": \"server_error\", \"http_status\": 503, \"moment\": \"after_applying\", \"retry_after_seconds\": 2}
-  {\"kind\": \"reset\", \"moment\": \"before_applying\"}
-  {\"kind\": \"cut_short\"}   {\"kind\": \"garbage\"}
-  {\"kind\": \"hang\", \"moment\": \"after_applying\", \"at_most_milliseconds\": 60000}
-  {\"kind\": \"stale_read\", \"behind\": {\"changes\": 1}}   {\"kind\": \"stale_read\", \"behind\": {\"milliseconds\": 500}}
-  {\"kind\": \"refuse\", \"code\": \"ResourceUnavailableException\", \"message\": \"...\", \"http_status\": 400}
+   \"skip\": 0, \"calls\": 1, \"share\": 0.5, \"seed\": 7, \"effect\": {\"kind\": \"stale_read\", \"behind\": {\"changes\": 1}}}
 ";
 
 type SharedEngine = State<Arc<Engine>>;
-type JsonBody<T> = Result<Json<T>, JsonRejection>;
 
 pub(super) fn router() -> Router<Arc<Engine>> {
     Router::new()
-        .route("/_simulator", get(async || HELP))
-        .route("/_simulator/", get(async || HELP))
+        .route("/_simulator", get(help))
+        .route("/_simulator/", get(help))
         .route("/_simulator/state", get(state))
         .route("/_simulator/calls", get(calls).delete(forget_calls))
         .route("/_simulator/faults", get(faults).post(add_fault).delete(clear_faults))
         .route("/_simulator/faults/{id}", delete(remove_fault))
-        .route("/_simulator/accounts", axum::routing::post(put_account))
-        .route("/_simulator/images", axum::routing::post(put_image))
+        .route("/_simulator/accounts", post(put_account))
+        .route("/_simulator/images", post(put_image))
         .route("/_simulator/images/{region}/{image_id}/state", put(set_image_state))
-        .route("/_simulator/reset", axum::routing::post(reset))
+        .route("/_simulator/images/{region}/{image_id}/tags", put(set_image_tags))
+        .route("/_simulator/reset", post(reset))
         .route(
             "/_simulator/{*rest}",
             axum::routing::any(async || AdminError::missing("no such path; see GET /_simulator")),
         )
+}
+
+/// The help with the address that the caller used, so that its commands can be copied.
+async fn help(headers: HeaderMap) -> String {
+    let address = header(&headers, "host").map_or_else(|| "ADDRESS".to_owned(), |host| format!("http://{host}"));
+    HELP.replace("ADDRESS", &address)
 }
 
 async fn state(State(engine): SharedEngine) -> Json<InventorySnapshot> {
@@ -102,8 +121,8 @@ struct Added {
     id: u64,
 }
 
-async fn add_fault(State(engine): SharedEngine, fault: JsonBody<Fault>) -> Result<Json<Added>, AdminError> {
-    let Json(fault) = fault?;
+async fn add_fault(State(engine): SharedEngine, body: Bytes) -> Result<Json<Added>, AdminError> {
+    let fault = admin_body::fault(&body).map_err(AdminError::bad)?;
     fault.check().map_err(AdminError::bad)?;
     let id = engine.faults().add(fault);
     Ok(Json(Added { id }))
@@ -121,23 +140,42 @@ async fn remove_fault(State(engine): SharedEngine, Path(id): Path<u64>) -> Resul
     }
 }
 
-async fn put_account(State(engine): SharedEngine, account: JsonBody<Account>) -> Result<StatusCode, AdminError> {
-    engine.put_account(account?.0).map_err(AdminError::bad)?;
+async fn put_account(State(engine): SharedEngine, body: Bytes) -> Result<StatusCode, AdminError> {
+    let account: Account = admin_body::json(&body).map_err(AdminError::bad)?;
+    engine.put_account(account).map_err(AdminError::bad)?;
     saved(&engine).await
 }
 
-async fn put_image(State(engine): SharedEngine, image: JsonBody<Image>) -> Result<StatusCode, AdminError> {
-    engine.put_image(image?.0).map_err(AdminError::bad)?;
+async fn put_image(State(engine): SharedEngine, body: Bytes) -> Result<StatusCode, AdminError> {
+    let image: Image = admin_body::json(&body).map_err(AdminError::bad)?;
+    engine.put_image(image).map_err(AdminError::bad)?;
     saved(&engine).await
 }
 
 async fn set_image_state(
     State(engine): SharedEngine,
     Path((region, image_id)): Path<(String, String)>,
-    state: JsonBody<ImageState>,
+    body: Bytes,
 ) -> Result<StatusCode, AdminError> {
-    match engine.set_image_state(&region, &image_id, state?.0) {
-        true => saved(&engine).await,
+    let state = admin_body::state(&body).map_err(AdminError::bad)?;
+    saved_image(&engine, engine.set_image_state(&region, &image_id, state)).await
+}
+
+async fn set_image_tags(
+    State(engine): SharedEngine,
+    Path((region, image_id)): Path<(String, String)>,
+    body: Bytes,
+) -> Result<StatusCode, AdminError> {
+    let tags = admin_body::tags(&body).map_err(AdminError::bad)?;
+    let found = engine
+        .set_image_tags(&region, &image_id, tags)
+        .map_err(AdminError::bad)?;
+    saved_image(&engine, found).await
+}
+
+async fn saved_image(engine: &Engine, found: bool) -> Result<StatusCode, AdminError> {
+    match found {
+        true => saved(engine).await,
         false => Err(AdminError::missing("no such image")),
     }
 }
@@ -163,12 +201,6 @@ impl AdminError {
 
     fn missing(message: &str) -> Self {
         Self(StatusCode::NOT_FOUND, message.to_owned())
-    }
-}
-
-impl From<JsonRejection> for AdminError {
-    fn from(rejection: JsonRejection) -> Self {
-        Self(rejection.status(), rejection.body_text())
     }
 }
 

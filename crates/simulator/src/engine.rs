@@ -1,6 +1,7 @@
 //! What all connections share: the inventory, the active faults, the call log and the state file.
 
 use std::{
+    collections::BTreeMap,
     io,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -19,7 +20,7 @@ use crate::{
     now::now,
     operations::OperationContext,
     request::{AuthenticatedRequest, OperationInput},
-    settings::{SimulatorSettings, check_account, check_image},
+    settings::{SimulatorSettings, check_account, check_image, check_tags},
     state_file::StateFile,
     sts,
 };
@@ -83,6 +84,19 @@ impl Engine {
         })
     }
 
+    /// Replaces the tags of an image. False if there is no such image.
+    pub(super) fn set_image_tags(
+        &self,
+        region: &str,
+        image_id: &str,
+        tags: BTreeMap<String, String>,
+    ) -> io::Result<bool> {
+        check_tags(&tags)?;
+        Ok(self
+            .inventory()
+            .change_image(region, image_id, |image| image.tags = tags))
+    }
+
     /// Restores the initial inventory, and removes all faults and calls.
     pub(super) fn reset(&self) {
         self.faults().clear();
@@ -143,7 +157,7 @@ impl Engine {
             OperationInput::Sts(form) => {
                 sts::run(form, caller, inventory, now).map(|inner| sts::answer_xml(form.action(), &inner, id))
             }
-            OperationInput::WorkSpaces(operation, members) => {
+            OperationInput::Json(operation, members) => {
                 let context = &mut OperationContext {
                     inventory,
                     settings: &self.settings,

@@ -47,10 +47,11 @@ pub struct Filter {
 }
 
 /// Whether the fault happens before or after the operation takes effect. The caller cannot tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultTiming {
     /// Before the change.
+    #[default]
     BeforeApplying,
     /// After the change. Only its response is affected.
     AfterApplying,
@@ -65,6 +66,7 @@ pub enum Effect {
         /// The added latency.
         milliseconds: u64,
         /// Delays the change and its response, or only the response.
+        #[serde(default)]
         moment: FaultTiming,
     },
     /// ThrottlingException. Nothing is changed.
@@ -79,8 +81,10 @@ pub enum Effect {
     /// A 5xx response.
     ServerError {
         /// The HTTP status.
+        #[serde(default = "internal_error")]
         http_status: u16,
         /// Before or after the change.
+        #[serde(default)]
         moment: FaultTiming,
         /// The `retry-after` header.
         #[serde(default)]
@@ -89,6 +93,7 @@ pub enum Effect {
     /// Resets the connection (TCP RST) without a response.
     Reset {
         /// Before or after the change.
+        #[serde(default)]
         moment: FaultTiming,
     },
     /// The change takes effect, and the body of its 200 response is truncated.
@@ -98,6 +103,7 @@ pub enum Effect {
     /// No response until the caller disconnects or the time is over. Then the connection is reset.
     Hang {
         /// Before or after the change. If before, the change never takes effect.
+        #[serde(default)]
         moment: FaultTiming,
         /// Maximum duration.
         #[serde(default = "a_minute")]
@@ -230,6 +236,10 @@ impl Fault {
 
 fn bad_request() -> u16 {
     400
+}
+
+fn internal_error() -> u16 {
+    500
 }
 
 fn a_minute() -> u64 {

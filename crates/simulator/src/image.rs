@@ -1,7 +1,7 @@
 //! WorkSpaces images. `Image` is also a type of the service: the simulator has its own, because it does not depend on
 //! the service.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -39,6 +39,9 @@ pub struct Image {
     /// The accounts with copy permission.
     #[serde(default)]
     pub shared_with: BTreeSet<String>,
+    /// Tags, by key.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
 }
 
 /// WorkspaceImageState of the WorkSpaces API. Only an image that is AVAILABLE can be shared.
@@ -80,6 +83,7 @@ impl Image {
             created: now(),
             available_at: None,
             shared_with: BTreeSet::new(),
+            tags: BTreeMap::new(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! A strict simulator of the WorkSpaces image operations and of two STS operations, over real HTTP.
+//! A strict simulator of the WorkSpaces image operations, two STS operations and GetResources of tagging, over real HTTP.
 //!
 //! It knows nothing of sharewarden and does not use AWS's crates: it is an independent oracle. Any AWS SDK or the AWS
 //! CLI can call it: set the endpoint URL.
@@ -13,8 +13,8 @@
 //!
 //! Read in this order: `settings`, `account`, `image` and `inventory` say what exists. A call passes through
 //! `connection`, `service`, `request` (with `caller`, `access_keys`), `execution` (with `fault`, `active_faults`),
-//! `engine`, `operations` or `sts`, and `response`. `calls` is the call log. `admin` is the simulator's own API, and
-//! `state_file` persists the inventory.
+//! `engine`, `operations` or `sts`, and `response`. `calls` is the call log. `admin` is the simulator's own API (with
+//! `admin_body`), and `state_file` persists the inventory.
 //!
 //! [`Account`], [`Image`], [`Fault`] and [`Effect`] share their names with types of other packages: they are the
 //! terms of AWS and of fault injection.
@@ -23,6 +23,7 @@ mod access_keys;
 mod account;
 mod active_faults;
 mod admin;
+mod admin_body;
 mod api_error;
 mod caller;
 mod calls;
@@ -43,7 +44,12 @@ mod state_file;
 mod sts;
 mod text_rule;
 
-use std::{collections::BTreeSet, io, net::SocketAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::SocketAddr,
+    sync::Arc,
+};
 
 use tokio::net::TcpListener;
 
@@ -159,6 +165,14 @@ impl Simulator {
     /// Sets the state of an image. False if there is no such image.
     pub fn set_image_state(&self, region: &str, image_id: &str, state: ImageState) -> bool {
         self.engine.set_image_state(region, image_id, state)
+    }
+
+    /// Replaces the tags of an image. False if there is no such image.
+    ///
+    /// # Errors
+    /// If a tag is not valid, or there are more than 50.
+    pub fn set_image_tags(&self, region: &str, image_id: &str, tags: BTreeMap<String, String>) -> io::Result<bool> {
+        self.engine.set_image_tags(region, image_id, tags)
     }
 
     /// Restores the initial inventory, and removes all faults and calls.

@@ -48,6 +48,11 @@ impl<'a> MemberReader<'a> {
         Err(ApiError::new("ValidationException", message))
     }
 
+    /// True if the member is present.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
     pub(super) fn text(&mut self, name: &str, rule: &TextRule) -> Result<Option<String>, ApiError> {
         let text = self.string(name)?;
         text.iter().for_each(|text| self.check_text(name, text, rule));

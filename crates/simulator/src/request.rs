@@ -36,7 +36,7 @@ pub(super) struct AuthenticatedRequest {
 
 #[derive(Debug)]
 pub(super) enum OperationInput {
-    WorkSpaces(OperationFn, Map<String, Value>),
+    Json(OperationFn, Map<String, Value>),
     Sts(QueryForm),
 }
 
@@ -90,13 +90,15 @@ fn read_json(
     if let Ok(members) = &members {
         note_members(members, summary);
     }
-    let caller = authenticate(head, "workspaces", inventory, summary);
+    let (service, operation) = operations::find(target);
+    let caller = authenticate(head, service, inventory, summary);
     check_address(head)?;
-    let operation = find_operation(head, target)?;
+    check_content_type(head)?;
+    let operation = operation.ok_or_else(|| unknown_operation(target))?;
     let caller = caller.map_err(AuthError::in_json)?;
     Ok(AuthenticatedRequest {
         caller,
-        input: OperationInput::WorkSpaces(operation, members?),
+        input: OperationInput::Json(operation, members?),
     })
 }
 
@@ -122,13 +124,20 @@ fn check_address(head: &Parts) -> Result<(), ApiError> {
     }
 }
 
-fn find_operation(head: &Parts, target: &str) -> Result<OperationFn, ApiError> {
-    if !is_type(&head.headers, "application/x-amz-json-1.1") {
-        return Err(unknown("The Content-Type must be application/x-amz-json-1.1."));
+fn check_content_type(head: &Parts) -> Result<(), ApiError> {
+    match is_type(&head.headers, "application/x-amz-json-1.1") {
+        true => Ok(()),
+        false => Err(unknown("The Content-Type must be application/x-amz-json-1.1.")),
     }
-    let name = target.strip_prefix("WorkspacesService.");
-    let name = name.ok_or_else(|| unknown("X-Amz-Target must be WorkspacesService.<operation>."))?;
-    operations::find(name).ok_or_else(|| unknown(&format!("The simulator has no operation {:?}.", short(name))))
+}
+
+fn unknown_operation(target: &str) -> ApiError {
+    match target.strip_prefix("WorkspacesService.") {
+        Some(name) => unknown(&format!("The simulator has no operation {:?}.", short(name))),
+        None => unknown(
+            "X-Amz-Target must be WorkspacesService.<operation>, or ResourceGroupsTaggingAPI_20170126.GetResources.",
+        ),
+    }
 }
 
 fn unknown(message: &str) -> ApiError {

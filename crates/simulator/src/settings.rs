@@ -1,6 +1,7 @@
 //! Settings of a simulator, and the sample inventory of `dev` and tests.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -12,6 +13,9 @@ use crate::{
     image::{Image, ImageState},
     text_rule,
 };
+
+/// Maximum number of tags of an image.
+pub(super) const MAX_TAGS: usize = 50;
 
 /// The behaviour and the initial inventory of a simulator. In a settings file every member is optional.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -87,12 +91,27 @@ pub(super) fn check_account(account: &Account) -> io::Result<()> {
     }
 }
 
-/// Checks ids, Region, recipients and owner.
+/// Checks keys, values and their number.
+pub(super) fn check_tags(tags: &BTreeMap<String, String>) -> io::Result<()> {
+    let odd = tags
+        .iter()
+        .find(|(key, value)| !text_rule::TAG_KEY.accepts(key) || !text_rule::TAG_VALUE.accepts(value));
+    match odd {
+        Some((key, _)) => Err(invalid(format!(
+            "tag {key:?}: a key has 1 to 127 characters, and a value at most 255"
+        ))),
+        None if tags.len() > MAX_TAGS => Err(invalid(format!("an image has at most {MAX_TAGS} tags"))),
+        None => Ok(()),
+    }
+}
+
+/// Checks ids, Region, recipients, owner and tags.
 pub(super) fn check_image<'a>(image: &Image, accounts: impl IntoIterator<Item = &'a Account>) -> io::Result<()> {
     let odd_recipient = image
         .shared_with
         .iter()
         .find(|account| !text_rule::ACCOUNT.accepts(account));
+    check_tags(&image.tags)?;
     let problem = if !text_rule::IMAGE_ID.accepts(&image.image_id) {
         "the image id is not wsi- and 9 to 63 characters of 0-9a-z".to_owned()
     } else if !text_rule::REGION.accepts(&image.region) {

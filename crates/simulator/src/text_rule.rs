@@ -61,6 +61,14 @@ texts! {
     IMAGE_DESCRIPTION = r"^[a-zA-Z0-9_./() -]+$", 1..=256;
     /// A pagination token.
     NEXT_TOKEN = r"", 1..=2048;
+    /// A pagination token of tagging.
+    PAGINATION_TOKEN = r"", 0..=2048;
+    /// Any text of a service that requires one.
+    NON_EMPTY = r"", 1..=usize::MAX;
+    /// A resource of any service.
+    RESOURCE_ARN = r"", 1..=1011;
+    /// A service, or a service and its kind of resource.
+    RESOURCE_TYPE = r"", 0..=256;
     /// The key of a tag.
     TAG_KEY = r"", 1..=127;
     /// The value of a tag.

@@ -1,12 +1,11 @@
 //! CopyWorkspaceImage: called in the destination Region, by the owner or by an account that the image is shared with.
 //! In China and GovCloud, images cannot be copied across Regions.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
-use super::{
-    OperationContext,
-    new_image::{NewImage, check_tags},
-};
+use super::{OperationContext, new_image::NewImage, tags};
 use crate::{account::Partition, api_error::ApiError, member_reader::MemberReader, text_rule};
 
 struct CopyInput {
@@ -14,6 +13,7 @@ struct CopyInput {
     description: Option<String>,
     source_image_id: String,
     source_region: String,
+    tags: BTreeMap<String, String>,
 }
 
 pub(super) fn run(context: &mut OperationContext<'_>, members: MemberReader<'_>) -> Result<Value, ApiError> {
@@ -26,6 +26,7 @@ pub(super) fn run(context: &mut OperationContext<'_>, members: MemberReader<'_>)
         name: input.name,
         description,
         byol: source.byol,
+        tags: input.tags,
     };
     let image = context.make_image(new)?;
     Ok(json!({"ImageId": image.image_id}))
@@ -37,8 +38,8 @@ fn read(mut members: MemberReader<'_>) -> Result<CopyInput, ApiError> {
         description: members.text("Description", &text_rule::IMAGE_DESCRIPTION)?,
         source_image_id: members.required_text("SourceImageId", &text_rule::IMAGE_ID)?,
         source_region: members.required_text("SourceRegion", &text_rule::REGION)?,
+        tags: tags::read(&mut members)?,
     };
-    check_tags(&mut members)?;
     members.finish()?;
     Ok(input)
 }

@@ -3,10 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    OperationContext,
-    new_image::{NewImage, check_tags},
-};
+use super::{OperationContext, new_image::NewImage, tags};
 use crate::{api_error::ApiError, member_reader::MemberReader, text_rule};
 
 const INGESTION_PROCESSES: &[&str] = &[
@@ -40,11 +37,12 @@ fn read(mut members: MemberReader<'_>) -> Result<NewImage, ApiError> {
     let name = members.required_text("ImageName", &text_rule::IMAGE_NAME)?;
     let description = members.required_text("ImageDescription", &text_rule::IMAGE_DESCRIPTION)?;
     members.choices("Applications", 1..=5, APPLICATIONS)?;
-    check_tags(&mut members)?;
+    let tags = tags::read(&mut members)?;
     members.finish()?;
     Ok(NewImage {
         name,
         description,
         byol: true,
+        tags,
     })
 }

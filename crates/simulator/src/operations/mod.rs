@@ -1,4 +1,4 @@
-//! The operations of the WorkSpaces image API, one file each.
+//! The operations of the WorkSpaces image API and of tagging, one file each.
 //!
 //! Each operation reads its members strictly, applies AWS's rules to the inventory and returns JSON. It runs while
 //! the inventory is locked, so it is atomic.
@@ -15,9 +15,11 @@ mod create_image;
 mod delete_image;
 mod describe_image_permissions;
 mod describe_images;
+mod get_resources;
 mod import_image;
 mod new_image;
 mod page;
+mod tags;
 mod update_image_permission;
 
 use serde_json::Value;
@@ -45,7 +47,17 @@ pub(super) struct OperationContext<'a> {
 /// Reads the members, runs the operation, and returns the output.
 pub(super) type OperationFn = fn(&mut OperationContext<'_>, MemberReader<'_>) -> Result<Value, ApiError>;
 
-pub(super) fn find(name: &str) -> Option<OperationFn> {
+/// The service that a call is signed for, and the operation, of a value of X-Amz-Target.
+pub(super) fn find(target: &str) -> (&'static str, Option<OperationFn>) {
+    match target.split_once('.') {
+        Some(("ResourceGroupsTaggingAPI_20170126", "GetResources")) => ("tagging", Some(get_resources::run)),
+        Some(("ResourceGroupsTaggingAPI_20170126", _)) => ("tagging", None),
+        Some(("WorkspacesService", name)) => ("workspaces", of_workspaces(name)),
+        _ => ("workspaces", None),
+    }
+}
+
+fn of_workspaces(name: &str) -> Option<OperationFn> {
     Some(match name {
         "UpdateWorkspaceImagePermission" => update_image_permission::run,
         "DescribeWorkspaceImagePermissions" => describe_image_permissions::run,
@@ -54,6 +66,9 @@ pub(super) fn find(name: &str) -> Option<OperationFn> {
         "ImportWorkspaceImage" => import_image::run,
         "CopyWorkspaceImage" => copy_image::run,
         "DeleteWorkspaceImage" => delete_image::run,
+        "DescribeTags" => tags::describe,
+        "CreateTags" => tags::create,
+        "DeleteTags" => tags::delete,
         _ => return None,
     })
 }

@@ -1,20 +1,24 @@
 //! Creation of an image, for CreateWorkspaceImage, ImportWorkspaceImage and CopyWorkspaceImage.
 
+use std::collections::BTreeMap;
+
 use time::Duration;
 
-use super::OperationContext;
-use crate::{access_keys::random, api_error::ApiError, image::Image, member_reader::MemberReader, text_rule};
+use super::{OperationContext, tags};
+use crate::{access_keys::random, api_error::ApiError, image::Image};
 
 pub(super) struct NewImage {
     pub(super) name: String,
     pub(super) description: String,
     pub(super) byol: bool,
+    pub(super) tags: BTreeMap<String, String>,
 }
 
 impl OperationContext<'_> {
     /// Creates a PENDING image of the caller in the Region of the call.
     pub(super) fn make_image(&mut self, new: NewImage) -> Result<Image, ApiError> {
         self.check_name_and_limit(&new.name)?;
+        tags::check_number(&new.tags)?;
         let building = i64::try_from(self.settings.image_build_milliseconds).unwrap_or(i64::MAX);
         let ready = self
             .now
@@ -24,6 +28,7 @@ impl OperationContext<'_> {
             .named(new.name, new.description)
             .building_until(ready);
         image.byol = new.byol;
+        image.tags = new.tags;
         self.inventory.put_image(image.clone());
         Ok(image)
     }
@@ -57,13 +62,4 @@ impl OperationContext<'_> {
             }
         }
     }
-}
-
-/// Validates Tags. They are not stored.
-pub(super) fn check_tags(members: &mut MemberReader<'_>) -> Result<(), ApiError> {
-    members.structures("Tags", |tag| {
-        tag.required_text("Key", &text_rule::TAG_KEY)?;
-        tag.required_text("Value", &text_rule::TAG_VALUE)?;
-        Ok(())
-    })
 }

@@ -7,8 +7,11 @@ use serde_json::Value;
 
 use crate::{api_error::ApiError, member_reader::MemberReader, text_rule};
 
-/// Maximum and default page size.
+/// Maximum and default page size of WorkSpaces.
 const MOST: i64 = 25;
+
+/// Maximum and default page size of tagging.
+const RESOURCES: (i64, i64) = (100, 50);
 
 pub(super) struct PageRequest {
     size: usize,
@@ -23,6 +26,17 @@ impl PageRequest {
         Ok(Self {
             size: usize::try_from(size).unwrap_or_default(),
             token,
+        })
+    }
+
+    /// Reads ResourcesPerPage and PaginationToken. An empty token means the first page.
+    pub(super) fn read_resources(members: &mut MemberReader<'_>) -> Result<Self, ApiError> {
+        let (most, default) = RESOURCES;
+        let size = members.number("ResourcesPerPage", 1..=most)?.unwrap_or(default);
+        let token = members.text("PaginationToken", &text_rule::PAGINATION_TOKEN)?;
+        Ok(Self {
+            size: usize::try_from(size).unwrap_or_default(),
+            token: token.filter(|token| !token.is_empty()),
         })
     }
 
@@ -70,5 +84,5 @@ fn open(list: &str, token: &str) -> Result<String, ApiError> {
         .ok()
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .and_then(|text| text.strip_prefix(list).map(str::to_owned))
-        .ok_or_else(|| ApiError::invalid_parameter("NextToken does not belong to this list."))
+        .ok_or_else(|| ApiError::invalid_parameter("The token does not belong to this list."))
 }

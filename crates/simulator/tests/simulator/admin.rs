@@ -16,24 +16,66 @@ async fn the_admin_api_has_a_help_page() {
 async fn every_effect_in_the_help_is_accepted() {
     let sim = start().await;
     let help = admin(&sim, "GET /_simulator", "").await.text();
-    let effects = help
-        .split_once("Effects:")
-        .unwrap()
-        .1
-        .split("   {")
-        .flat_map(|part| part.split("\n  {"));
+    let kinds = help.lines().filter_map(|line| line.strip_prefix("  kind="));
     let mut count = 0;
-    for effect in effects.map(str::trim).filter(|effect| !effect.is_empty()) {
-        let body = format!("{{\"effect\": {{{effect}}}");
-        let added = admin(&sim, "POST /_simulator/faults", &body).await;
-        assert_eq!(added.status, 200, "{body}: {}", added.text());
+    for kind in kinds {
+        let form = format!("kind={}", kind.replace(' ', "&"));
+        let added = admin(&sim, "POST /_simulator/faults", &form).await;
+        assert_eq!(added.status, 200, "{form}: {}", added.text());
         count += 1;
     }
     assert_eq!(count, 10);
-    let start = help.find("{\"when\"").unwrap();
-    let end = help.find("\nEffects:").unwrap();
-    let added = admin(&sim, "POST /_simulator/faults", &help[start..end]).await;
+    let json = &help[help.find("{\"when\"").unwrap()..];
+    let added = admin(&sim, "POST /_simulator/faults", json).await;
     assert_eq!(added.status, 200, "{}", added.text());
+}
+
+/// `curl` announces a form for every body, and the commands of the help have no header.
+#[tokio::test]
+async fn the_curl_commands_of_the_help_work_as_they_stand() {
+    let sim = start().await;
+    let help = admin(&sim, "GET /_simulator", "").await.text();
+    let commands: Vec<_> = help.lines().filter_map(|line| line.strip_prefix("  curl ")).collect();
+    assert_eq!(commands.len(), 7);
+    for command in commands {
+        let words: Vec<_> = command.split(' ').collect();
+        let after = |option: &'static str| {
+            words
+                .windows(2)
+                .filter(move |pair| pair[0] == option)
+                .map(|pair| pair[1])
+        };
+        let body = after("-d").collect::<Vec<_>>().join("&");
+        let default = if body.is_empty() { "GET" } else { "POST" };
+        let method = after("-X").next().unwrap_or(default);
+        let path = words
+            .last()
+            .unwrap()
+            .strip_prefix("http://simulator")
+            .expect("the Host of this request");
+        let form = [("Content-Type", "application/x-www-form-urlencoded")];
+        let answer = http(&sim, &format!("{method} {path}"), &form, body.as_bytes())
+            .await
+            .unwrap();
+        assert!((200..300).contains(&answer.status), "{command}: {}", answer.text());
+    }
+    let state = sim.state();
+    let image = state.images.iter().find(|image| image.image_id == IMAGE).unwrap();
+    assert_eq!(image.state.name(), "PENDING");
+    assert_eq!(image.tags["team"], "desktop");
+}
+
+#[tokio::test]
+async fn a_form_gives_the_same_fault_as_json() {
+    let sim = start().await;
+    let form = "kind=throttle&http_status=429&calls=2&share=0.5&seed=7&skip=1&account=111122223333&shared_account=000011112222";
+    let json = r#"{"when":{"account":"111122223333","shared_account":"000011112222"},"calls":2,"share":0.5,"seed":7,"skip":1,
+        "effect":{"kind":"throttle","http_status":429}}"#;
+    for body in [form, json] {
+        admin(&sim, "POST /_simulator/faults", body).await;
+    }
+    let faults = sim.faults();
+    assert_eq!(faults[0].fault, faults[1].fault);
 }
 
 #[tokio::test]
@@ -75,6 +117,11 @@ async fn an_invalid_fault_is_refused_with_a_reason() {
         (r#"{"effect":{"kind":"throttle","http_staus":429}}"#, "http_staus"),
         (r#"{"when":{"imgae":"x"},"effect":{"kind":"garbage"}}"#, "imgae"),
         (r#"{"share":2,"effect":{"kind":"garbage"}}"#, "share"),
+        ("", "kind"),
+        ("kind=earthquake", "earthquake"),
+        ("kind=throttle&http_staus=429", "http_staus"),
+        ("kind=throttle&calls=two", "two"),
+        ("kind=throttle&calls=1&calls=2", "twice"),
     ] {
         let answer = admin(&sim, "POST /_simulator/faults", body).await;
         assert!((400..500).contains(&answer.status), "{body}");
@@ -117,7 +164,7 @@ async fn accounts_and_images_are_added_and_image_states_set() {
         share(&owner, "wsi-admin0001", ZEROS, true).await.unwrap_err(),
         "ResourceUnavailableException"
     );
-    assert_eq!(admin(&sim, line, "\"BROKEN\"").await.status, 422);
+    assert_eq!(admin(&sim, line, "\"BROKEN\"").await.status, 400);
     let missing = "PUT /_simulator/images/eu-west-1/wsi-nosuch000/state";
     assert_eq!(admin(&sim, missing, "\"PENDING\"").await.status, 404);
     assert_eq!(

@@ -13,3 +13,4 @@ mod protocol;
 mod sharing;
 mod state_file;
 mod sts;
+mod tags;

@@ -1,6 +1,8 @@
-//! What `dev` prints when everything runs: the addresses, and commands to try.
+//! What `dev` prints when everything runs: the addresses, the settings of a client, and what to try.
 
 use std::{fmt, net::SocketAddr, path::Path};
+
+use crate::ledger::VerifierKey;
 
 /// Displays as the text that `dev` prints.
 pub(super) struct Banner<'a> {
@@ -10,49 +12,92 @@ pub(super) struct Banner<'a> {
     pub(super) database_url: String,
     pub(super) folder: &'a Path,
     pub(super) ephemeral: bool,
+    pub(super) key: VerifierKey,
 }
 
-impl fmt::Display for Banner<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let program = std::env::current_exe().map_or_else(|_| "sharewarden".into(), |path| path.display().to_string());
-        let server = if self.server.port() == 7443 {
-            String::new()
-        } else {
-            format!(" --server http://{}", self.server)
-        };
-        let name = "--account 111122223333 --region eu-central-1 --image wsi-basewin11 --with 000011112222";
+impl Banner<'_> {
+    fn addresses(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let version = env!("CARGO_PKG_VERSION");
+        writeln!(f, "\nsharewarden {version} runs, with everything that it needs:\n")?;
+        writeln!(
+            f,
+            "  gRPC       http://{}  (plain text; reflection, health and gRPC-Web are on)",
+            self.server
+        )?;
+        if let Some(admin) = self.admin {
+            writeln!(f, "  admin      http://{admin}/metrics  (and /healthz, /readyz)")?;
+        }
+        writeln!(
+            f,
+            "  simulator  {}  (stands for Amazon WorkSpaces and STS)",
+            self.simulator
+        )?;
+        writeln!(f, "  Postgres   {}", self.database_url)?;
         let kept = if self.ephemeral {
             "removed at the end"
         } else {
             "kept; start with --ephemeral to keep nothing"
         };
-        let admin = self
-            .admin
-            .map(|address| format!("\n  admin      http://{address}/metrics  (and /healthz, /readyz)"))
-            .unwrap_or_default();
-        let version = env!("CARGO_PKG_VERSION");
+        writeln!(f, "  data       {}  ({kept})", self.folder.display())?;
+        writeln!(f, "  key        {}  (verifies checkpoints)", self.key)
+    }
+
+    fn settings(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\nIn another terminal, set up the client:\n")?;
+        // A program that the shell found by its name needs no path.
+        let by_name = std::env::args_os().next().is_some_and(|name| name == "sharewarden");
+        if let Some(folder) = std::env::current_exe().ok().as_deref().and_then(Path::parent)
+            && !by_name
+        {
+            writeln!(f, "  export PATH='{}':\"$PATH\"", folder.display())?;
+        }
+        writeln!(f, "  export SHAREWARDEN_SERVER=http://{}", self.server)?;
+        writeln!(f, "  export VKEY={}", self.key)
+    }
+
+    fn tries(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let image = "--account 111122223333 --region eu-central-1 --image wsi-basewin11";
+        let finance = "--account 444455556666 --region eu-central-1 --image wsi-finance01";
+        let faults = format!("{}/_simulator/faults", self.simulator);
         write!(
             f,
             "
-sharewarden {version} runs, with everything that it needs:
+Then try, in this order:
 
-  gRPC       http://{grpc}  (plain text; reflection, health and gRPC-Web are on){admin}
-  simulator  {simulator}  (stands for Amazon WorkSpaces and STS)
-  Postgres   {database}
-  data       {folder}  ({kept})
-
-Share an image, ask for it, and read what happened, in another terminal:
-
-  {program}{server} grant {name} --reason 'try it'
-  {program}{server} get {name}
-  psql '{database}' -c 'SELECT log_index, kind, action, principal, aws_request_id FROM audit_entry ORDER BY account_id, log_index'
-
-Ctrl-C stops all of it.
+  # Share an image. The policy refuses another share.
+  sharewarden grant {image} --with 000011112222 --reason 'try it'
+  sharewarden grant {finance} --with 000011112222 --reason 'not allowed'
+  # Read what happened, and prove that nobody altered it.
+  sharewarden audit list
+  sharewarden audit show --account 111122223333 1 --proof --key \"$VKEY\"
+  # AWS throttles the next two calls: the service tries again.
+  curl -d kind=throttle -d calls=2 {faults}
+  sharewarden revoke {image} --with 000011112222 --reason 'no longer needed'
+  # The same history in SQL.
+  psql '{database}' -c 'SELECT log_index, kind, principal, aws_request_id FROM audit_entry ORDER BY account_id, log_index'
 ",
-            grpc = self.server,
-            simulator = self.simulator,
-            database = self.database_url,
-            folder = self.folder.display(),
-        )
+            database = self.database_url
+        )?;
+        if !self.ephemeral {
+            write!(
+                f,
+                "  # AWS does not answer, and the service is killed. Start `dev` again: the change goes on to its end.
+  curl -d kind=hang -d calls=1 {faults}
+  sharewarden grant {image} --with 210987654321 --reason 'survives a kill' & sleep 2; kill -9 {pid}
+  sharewarden get {image} --with 210987654321
+",
+                pid = std::process::id()
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Banner<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.addresses(f)?;
+        self.settings(f)?;
+        self.tries(f)?;
+        writeln!(f, "\nCtrl-C stops all of it.")
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::ledger::{SigningKey, key::KeyError};
+use crate::ledger::{SigningKey, VerifierKey, key::KeyError};
 
 /// The name of the key in checkpoints.
 pub(super) const NAME: &str = "sharewarden-dev";
@@ -53,4 +53,9 @@ pub(super) fn read_or_make(folder: &Path) -> Result<SecretString, KeyFileError> 
     file.sync_all()?;
     std::fs::rename(new, path)?;
     Ok(pem)
+}
+
+/// The public part of the key.
+pub(super) fn verifier_key(pem: &SecretString) -> Result<VerifierKey, KeyFileError> {
+    Ok(SigningKey::from_pem(NAME.parse()?, pem.expose_secret())?.verifier_key())
 }

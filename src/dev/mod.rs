@@ -6,33 +6,25 @@
 //! The package feature `dev` includes this module. It is on by default; the container image is built without it.
 
 mod banner;
+mod data_folder;
 mod key;
 pub mod postgres;
+mod progress;
+mod services;
 mod simulate;
 
-use std::{
-    io,
-    net::SocketAddr,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-};
+use std::{io, net::SocketAddr, path::PathBuf};
 
 use banner::Banner;
 use clap::Subcommand;
+use data_folder::DataFolder;
 pub use key::KeyFileError;
-use postgres::Cluster;
-use secrecy::{ExposeSecret, SecretString};
-use sharewarden_simulator::{self as simulator, Simulator};
+use progress::Progress;
+use services::RunningServices;
 pub use simulate::SimulateOptions;
 use tokio::net::TcpListener;
 
-use crate::{
-    clock::Clock,
-    config::{Config, ConfigError},
-    server::{self, Server},
-    telemetry::{self, Telemetry},
-    workspaces::BaseCredentials,
-};
+use crate::{config::ConfigError, server, telemetry};
 
 /// The commands `dev` and `simulate`.
 #[derive(Debug, Subcommand)]
@@ -58,6 +50,13 @@ pub struct DevOptions {
     /// The address that the simulator listens on; port 0 takes any free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7480")]
     simulator_listen: SocketAddr,
+    /// The address of the admin port (health and metrics); port 0 takes any free port [default: 127.0.0.1:9464, or any free
+    /// port if that is taken]
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<SocketAddr>,
+    /// Let pages of this web origin call by gRPC-Web, such as http://localhost:5173. May be given more than once
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<String>,
     /// The log filter, as tracing directives
     #[arg(long, value_name = "DIRECTIVES", default_value = "warn,sharewarden::forwarder=info")]
     log: String,
@@ -101,6 +100,17 @@ pub enum DevError {
         /// The cause.
         source: KeyFileError,
     },
+    /// The data cannot be migrated, because another build made it.
+    #[error(
+        "the data in {} are of another build of sharewarden: delete this folder, or choose another with --data-dir",
+        folder.display()
+    )]
+    OtherBuild {
+        /// The data folder.
+        folder: PathBuf,
+        /// The cause.
+        source: server::ServerError,
+    },
     /// The simulator did not start.
     #[error("the simulator did not start: {0}")]
     Simulator(io::Error),
@@ -126,28 +136,34 @@ pub async fn execute(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), DevError> {
     match command {
-        DevCommand::Dev(options) => run(options, out, shutdown).await,
+        DevCommand::Dev(options) => run(options, out, notes, shutdown).await,
         DevCommand::Simulate(options) => simulate::run(options, notes, shutdown).await,
     }
 }
 
-/// Runs all services until `shutdown`, and prints their addresses to `out`.
+/// Runs all services until `shutdown`. Prints the steps of the start to `notes`, and then what to try to `out`.
 async fn run(
     options: DevOptions,
     out: &mut (dyn io::Write + Send),
+    notes: &mut (dyn io::Write + Send),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), DevError> {
     tokio::pin!(shutdown);
+    let mut progress = Progress::new(notes);
     let folder = DataFolder::make(&options)?;
-    let Some(started) = start_unless(&mut shutdown, RunningServices::start(&options, folder.path())).await? else {
+    let start = RunningServices::start(&options, folder.path(), &mut progress);
+    let Some(started) = start_unless(&mut shutdown, start).await? else {
         folder.remove_if_ephemeral();
+        progress.say("stopped before it was ready");
         return Ok(());
     };
+    progress.say("ready");
     let RunningServices {
         cluster,
         simulator,
         server,
         telemetry,
+        key,
     } = started;
 
     let banner = Banner {
@@ -157,6 +173,7 @@ async fn run(
         database_url: cluster.url(postgres::DATABASE),
         folder: folder.path(),
         ephemeral: options.ephemeral,
+        key,
     };
     // A closed standard output is no reason to stop.
     let _ = out.write_all(banner.to_string().as_bytes()).and_then(|()| out.flush());
@@ -184,151 +201,10 @@ async fn start_unless<T>(
     }
 }
 
-/// The running parts.
-struct RunningServices {
-    server: Server,
-    telemetry: Telemetry,
-    simulator: Simulator,
-    cluster: Cluster,
-}
-
-impl RunningServices {
-    async fn start(options: &DevOptions, folder: &Path) -> Result<Self, DevError> {
-        let listener = listen(options.listen, "--listen").await?;
-        let simulator_listener = listen(options.simulator_listen, "--simulator-listen").await?;
-        let cluster = Cluster::start(postgres::ClusterSettings::new(folder.join("postgres"))).await?;
-        let settings = simulator::SimulatorSettings {
-            state_file: Some(folder.join("simulator.json")),
-            ..simulator::sample()
-        };
-        let simulator = Simulator::start(simulator_listener, settings)
-            .await
-            .map_err(DevError::Simulator)?;
-        let key = key::read_or_make(folder).map_err(|source| DevError::Key {
-            folder: folder.to_owned(),
-            source,
-        })?;
-        let config = config(options, &cluster, &simulator, &key)?;
-        let telemetry = server::init_telemetry(&config)?;
-        server::migrate(&config, &mut |_| ()).await?;
-        let (clock, metrics) = (Clock::system(), telemetry.metrics());
-        let server = Server::build_measured(&config, credentials(), clock, listener, metrics).await?;
-        Ok(Self {
-            server,
-            telemetry,
-            simulator,
-            cluster,
-        })
-    }
-}
-
-/// The data folder without --data-dir. For root it is outside the home folder: Postgres then runs as another user, which needs
-/// access.
-fn default_folder() -> Result<PathBuf, DevError> {
-    if rustix::process::geteuid().is_root() {
-        return Ok(PathBuf::from("/var/lib/sharewarden-dev"));
-    }
-    let home = std::env::home_dir().ok_or(DevError::NoHome)?;
-    Ok(home.join(".local/share/sharewarden-dev"))
-}
-
-/// The folder of the data, permanent or temporary.
-enum DataFolder {
-    Kept(PathBuf),
-    Ephemeral(tempfile::TempDir),
-}
-
-impl DataFolder {
-    fn make(options: &DevOptions) -> Result<Self, DevError> {
-        if options.ephemeral {
-            let world_readable = std::fs::Permissions::from_mode(0o755);
-            let folder = tempfile::Builder::new()
-                .prefix("sharewarden-dev-")
-                .permissions(world_readable)
-                .tempdir();
-            return folder.map(Self::Ephemeral).map_err(|source| DevError::Folder {
-                folder: std::env::temp_dir(),
-                source,
-            });
-        }
-        let folder = options.data_dir.clone().map_or_else(default_folder, Ok)?;
-        std::fs::create_dir_all(&folder).map_err(|source| DevError::Folder {
-            folder: folder.clone(),
-            source,
-        })?;
-        Ok(Self::Kept(folder))
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Self::Kept(path) => path,
-            Self::Ephemeral(folder) => folder.path(),
-        }
-    }
-
-    fn remove_if_ephemeral(self) {
-        if let Self::Ephemeral(folder) = self
-            && let Err(error) = folder.close()
-        {
-            tracing::warn!(%error, "the temporary folder could not be removed");
-        }
-    }
-}
-
 async fn listen(address: SocketAddr, option: &'static str) -> Result<TcpListener, DevError> {
     TcpListener::bind(address).await.map_err(|source| DevError::Listen {
         address,
         option,
         source,
     })
-}
-
-/// The simulator accepts any secret for an account that it has.
-fn credentials() -> BaseCredentials {
-    BaseCredentials::Fixed {
-        access_key_id: "AKIA111122223333".into(),
-        secret_access_key: "not-a-secret-of-anything".to_owned().into(),
-    }
-}
-
-/// Every local caller has every role. The configuration has the two owner accounts of the simulator's sample, each with an IAM
-/// role: the first may share with any account, the second with two.
-fn config(
-    options: &DevOptions,
-    cluster: &Cluster,
-    simulator: &Simulator,
-    key: &SecretString,
-) -> Result<Config, DevError> {
-    let account = |id: &str, share_with: &str| {
-        format!(
-            "[[accounts]]\nid = \"{id}\"\nregions = [\"eu-central-1\", \"us-east-1\"]\nshare_with = {share_with}\n\
-             role_arn = \"arn:aws:iam::{id}:role/sharewarden\"\n"
-        )
-    };
-    let accounts = [
-        account("111122223333", "\"anyone\""),
-        account("444455556666", "[\"777788889999\", \"210987654321\"]"),
-    ]
-    .concat();
-    let text = format!(
-        "server.listen = \"{listen}\"\n\
-         database.url = \"{database}\"\n\
-         auth.modes = [\"trusted-header\"]\n\
-         roles = [{{ principal = \"*\", roles = [\"viewer\", \"operator\", \"auditor\"] }}]\n\
-         aws.endpoint_url = \"{simulator}\"\n\
-         aws.sts_endpoint_url = \"{simulator}\"\n\
-         admin.listen = \"127.0.0.1:0\"\n\
-         log.format = \"human\"\n\
-         checkpoint.name = \"{name}\"\n\
-         checkpoint.key = \"\"\"\n{key}\"\"\"\n\
-         {accounts}",
-        listen = options.listen,
-        database = cluster.url(postgres::DATABASE),
-        simulator = simulator.url(),
-        name = key::NAME,
-        key = key.expose_secret(),
-    );
-    let mut config = Config::from_toml(&text)?;
-    config.log.filter.clone_from(&options.log);
-    Ok(config)
 }

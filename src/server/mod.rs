@@ -83,6 +83,11 @@ impl ServerError {
     pub fn is_store_away(&self) -> bool {
         matches!(self, Self::Store(error) if error.is_away())
     }
+
+    /// True if the schema is not the one of this version, and cannot be migrated to it.
+    pub fn is_schema(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Schema(_)))
+    }
 }
 
 /// Binds the socket of the RPC port.
@@ -251,6 +256,13 @@ impl Server {
     /// The bound address of the RPC port.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Opens the admin port on a socket that is bound already.
+    #[must_use]
+    pub fn with_admin_listener(mut self, listener: TcpListener) -> Self {
+        self.admin = Some(listener);
+        self
     }
 
     /// The bound address of the admin port, if it is enabled.

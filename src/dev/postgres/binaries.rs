@@ -1,4 +1,4 @@
-//! Finds the server's binaries: an installed Postgres, the highest version first, or else a download.
+//! Finds the binaries of an installed Postgres, the highest version first.
 
 use std::{
     fs,
@@ -6,8 +6,7 @@ use std::{
     process::Command,
 };
 
-use super::{Error, user::User};
-use crate::domain::with_causes;
+use super::Error;
 
 /// Where packages install the binaries of each version: a folder, the prefix of the names in it, and the rest of the path. For
 /// Debian and Ubuntu, Red Hat, Homebrew on Apple silicon, Homebrew on Intel.
@@ -27,22 +26,19 @@ pub(super) struct Binaries {
 }
 
 impl Binaries {
-    /// Finds binaries with the version of the cluster, or any version for a new cluster.
-    pub(super) fn find(cluster: Option<(&Path, u32)>, user: &User) -> Result<Self, Error> {
-        let mut found = installed();
-        if found.is_empty() {
-            found.push(download(user)?);
-        }
+    /// Finds binaries with the version of the cluster, or the highest version for a new cluster.
+    pub(super) fn find(cluster: Option<(&Path, u32)>) -> Result<Self, Error> {
+        let found = installed();
         let majors: Vec<String> = found.iter().map(|binaries| binaries.major.to_string()).collect();
         let fits = |binaries: &Self| cluster.is_none_or(|(_, major)| binaries.major == major);
         match (found.into_iter().find(fits), cluster) {
             (Some(binaries), _) => Ok(binaries),
-            (None, Some((folder, folder_version))) => Err(Error::Version {
+            (None, Some((folder, folder_version))) if !majors.is_empty() => Err(Error::Version {
                 folder: folder.to_owned(),
                 folder_version,
                 found: majors.join(", "),
             }),
-            (None, None) => Err(Error::NoBinaries("no binaries were found".to_owned())),
+            (None, _) => Err(Error::NoBinaries),
         }
     }
 
@@ -52,6 +48,14 @@ impl Binaries {
 
     pub(super) fn postgres(&self) -> &Path {
         &self.postgres
+    }
+
+    /// Such as `PostgreSQL 15 (/usr/lib/postgresql/15/bin)`; without the folder if the search path has it.
+    pub(super) fn name(&self) -> String {
+        match self.postgres.parent() {
+            Some(folder) if folder != Path::new("") => format!("PostgreSQL {} ({})", self.major, folder.display()),
+            _ => format!("PostgreSQL {}", self.major),
+        }
     }
 
     /// Both programs of a folder, if they run and have the same version. An empty path means the search path.
@@ -104,46 +108,6 @@ fn major_version_in(text: &str) -> Option<u32> {
         .find(|character: char| !character.is_ascii_digit())
         .unwrap_or(version.len());
     version[..digits].parse().ok()
-}
-
-/// Downloads Postgres with `postgresql_embedded`, once: into the home folder of the user, or into `/var/cache` for root.
-fn download(user: &User) -> Result<Binaries, Error> {
-    // The library's messages have little content without their causes.
-    let failed = |error: &(dyn std::error::Error + 'static)| Error::NoBinaries(with_causes(error));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| failed(&e))?;
-    let placeholder = tempfile::tempdir().map_err(|e| failed(&e))?;
-    // Its setup installs Postgres and then runs initdb, which fails for root. It skips initdb for a folder that looks like a
-    // cluster.
-    fs::write(placeholder.path().join("postgresql.conf"), "").map_err(|e| failed(&e))?;
-    let mut settings = settings_without_leftovers();
-    settings.data_dir = placeholder.path().to_owned();
-    match user {
-        User::Other { .. } => settings.installation_dir = PathBuf::from("/var/cache/sharewarden/postgresql"),
-        User::Current => {}
-    }
-    let mut postgres = postgresql_embedded::PostgreSQL::new(settings);
-    runtime.block_on(postgres.setup()).map_err(|e| failed(&e))?;
-    let bin = postgres.settings().binary_dir();
-    Binaries::in_folder(&bin).ok_or_else(|| {
-        Error::NoBinaries(format!(
-            "the download in {} does not run on this machine",
-            bin.display()
-        ))
-    })
-}
-
-/// The library's default settings create two temporary folders and never remove them.
-fn settings_without_leftovers() -> postgresql_embedded::Settings {
-    let settings = postgresql_embedded::Settings::new();
-    let created = [Some(settings.data_dir.as_path()), settings.password_file.parent()];
-    for folder in created.into_iter().flatten() {
-        // The folders are empty, so a failure does no harm.
-        let _ = fs::remove_dir(folder);
-    }
-    settings
 }
 
 #[cfg(test)]

@@ -47,12 +47,18 @@ pub enum Error {
         /// The major versions that are installed.
         found: String,
     },
-    /// No Postgres is installed, and none could be downloaded.
+    /// No Postgres is installed.
     #[error(
-        "found no PostgreSQL server (install it: `apt-get install postgresql`, `brew install postgresql`), \
-         and could not download one: {0}"
+        "found no PostgreSQL server in the usual folders or in PATH: install it, for example with \
+         `apt-get install postgresql` or `brew install postgresql`; it need not run"
     )]
-    NoBinaries(String),
+    NoBinaries,
+    /// Root has no user to run the server as.
+    #[error("PostgreSQL refuses to run as root, and there is no user postgres or nobody: start it as another user")]
+    NoUser,
+    /// The caller dropped the start.
+    #[error("the start was cancelled")]
+    Cancelled,
     /// `initdb` failed.
     #[error("could not create a cluster in {}: {output}", folder.display())]
     Init {

@@ -89,13 +89,10 @@ impl ClusterFolder {
         Ok(Some((&self.root, major)))
     }
 
-    /// Creates the cluster if there is none. It is created under another name and then renamed, so that the next start does not
-    /// use an unfinished cluster.
+    /// Creates the cluster. It is created under another name and then renamed, so that the next start does not use an unfinished
+    /// cluster.
     pub(super) fn init(&self, binaries: &Binaries, user: &User) -> Result<(), Error> {
         let unfinished = self.root.join("cluster.unfinished");
-        if self.data().exists() {
-            return Ok(());
-        }
         if unfinished.exists() {
             fs::remove_dir_all(&unfinished).map_err(Error::io(&unfinished))?;
         }
@@ -108,7 +105,7 @@ impl ClusterFolder {
 
     fn initdb(&self, data: &Path, binaries: &Binaries, user: &User) -> Result<(), Error> {
         let output = user
-            .command(binaries.initdb())
+            .postgres_command(binaries.initdb())
             .arg("--pgdata")
             .arg(data)
             .args([
@@ -132,7 +129,7 @@ impl ClusterFolder {
         writeln!(script, "CREATE DATABASE {DATABASE}").map_err(Error::io(&self.root))?;
         script.rewind().map_err(Error::io(&self.root))?;
         let output = user
-            .command(program)
+            .postgres_command(program)
             .args(["--single", "-j", "-c", "exit_on_error=on", "-D"])
             .arg(data)
             .arg("postgres")

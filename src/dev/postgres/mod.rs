@@ -1,7 +1,7 @@
 //! A private Postgres: one cluster in its own folder, on a unix socket. It stops with its parent process.
 //!
 //! Read [`Cluster`] first, then the modules in the order of a start: `user` (the server refuses root), `folder` (one process at
-//! a time), `binaries` (installed or downloaded), `server` (the process).
+//! a time), `binaries` (of an installed Postgres), `server` (the process).
 //!
 //! The server never outlives the process that started it, even if that gets a SIGKILL. On Linux the kernel sends the server a
 //! signal when its parent dies (`PR_SET_PDEATHSIG`). The parent is the *thread* that spawned it, so each cluster has a supervisor
@@ -62,38 +62,56 @@ impl ClusterSettings {
     }
 }
 
+/// What a start does next.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// It creates a cluster with this version of Postgres.
+    Create(String),
+    /// It starts the server of this version of Postgres.
+    Start(String),
+}
+
 /// A running cluster. Dropping it stops the server and waits until it is gone.
 #[derive(Debug)]
 pub struct Cluster {
     socket_dir: PathBuf,
     pid: u32,
     gone: watch::Receiver<()>,
-    /// Dropping it tells the supervisor to stop, so it is dropped before the join.
-    stop: Option<mpsc::Sender<()>>,
-    supervisor: Option<JoinHandle<()>>,
+    _supervisor: Supervisor,
 }
 
 impl Cluster {
     /// Starts the server on the folder and waits until it accepts connections. Creates the cluster if there is none. Dropping the
-    /// future stops what was started.
+    /// future stops what was started, and waits until it is gone.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn start(settings: ClusterSettings) -> Result<Self, Error> {
+        Self::start_telling(settings, |_| {}).await
+    }
+
+    /// Does the same, and tells its steps, from another thread.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn start_telling(settings: ClusterSettings, tell: impl Fn(Step) + Send + 'static) -> Result<Self, Error> {
         let (started, ready) = oneshot::channel();
         let (stop, stopped) = mpsc::channel();
         let (alive, gone) = watch::channel(());
-        let supervisor = thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("private-postgres".to_owned())
-            .spawn(move || supervise(&settings, started, &stopped, alive))
+            .spawn(move || supervise(&settings, tell, started, &stopped, alive))
             .map_err(Error::Supervisor)?;
+        let supervisor = Supervisor {
+            stop: Some(stop),
+            thread: Some(thread),
+        };
         let Running { socket_dir, pid } = ready.await.unwrap_or(Err(Error::SupervisorDied))?;
         Ok(Self {
             socket_dir,
             pid,
             gone,
-            stop: Some(stop),
-            supervisor: Some(supervisor),
+            _supervisor: supervisor,
         })
     }
 
@@ -128,12 +146,20 @@ impl Cluster {
     }
 }
 
-impl Drop for Cluster {
+/// The thread that owns the server. Dropping it stops the server, or its start, and waits until it is gone.
+#[derive(Debug)]
+struct Supervisor {
+    /// Dropping it tells the thread to stop, so it is dropped before the join.
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Supervisor {
     fn drop(&mut self) {
         self.stop.take();
-        if let Some(supervisor) = self.supervisor.take() {
-            // If the supervisor panicked, dropping `PostgresServer` has already stopped the process.
-            let _ = supervisor.join();
+        if let Some(thread) = self.thread.take() {
+            // If the thread panicked, dropping `PostgresServer` has already stopped the process.
+            let _ = thread.join();
         }
     }
 }
@@ -147,11 +173,12 @@ struct Running {
 /// The supervisor thread: starts the server, reports that, and stops it on request or when the cluster is dropped.
 fn supervise(
     settings: &ClusterSettings,
+    tell: impl Fn(Step),
     started: oneshot::Sender<Result<Running, Error>>,
     stop: &mpsc::Receiver<()>,
     _alive: watch::Sender<()>,
 ) {
-    match start(settings, stop) {
+    match start(settings, tell, stop) {
         Ok((folder, mut server)) => {
             let running = Running {
                 socket_dir: folder.socket_dir().to_owned(),
@@ -170,11 +197,23 @@ fn supervise(
     }
 }
 
-fn start(settings: &ClusterSettings, stop: &mpsc::Receiver<()>) -> Result<(ClusterFolder, PostgresServer), Error> {
+fn start(
+    settings: &ClusterSettings,
+    tell: impl Fn(Step),
+    stop: &mpsc::Receiver<()>,
+) -> Result<(ClusterFolder, PostgresServer), Error> {
     let user = User::for_server()?;
     let folder = ClusterFolder::open(&settings.data_dir, &user)?;
-    let binaries = Binaries::find(folder.major_version()?, &user)?;
-    folder.init(&binaries, &user)?;
+    let cluster = folder.major_version()?;
+    let binaries = Binaries::find(cluster)?;
+    if cluster.is_none() {
+        tell(Step::Create(binaries.name()));
+        folder.init(&binaries, &user)?;
+    }
+    if stop.try_recv() == Err(mpsc::TryRecvError::Disconnected) {
+        return Err(Error::Cancelled);
+    }
+    tell(Step::Start(binaries.name()));
     let server = PostgresServer::start(&folder, &binaries, &user, settings.durable, stop)?;
     Ok((folder, server))
 }

@@ -2,9 +2,8 @@
 
 use std::{
     fs::{self, File},
-    os::unix::process::CommandExt,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Command},
     sync::mpsc::{Receiver, RecvTimeoutError},
     thread,
     time::Duration,
@@ -42,13 +41,11 @@ impl PostgresServer {
         stop: &Receiver<()>,
     ) -> Result<Self, Error> {
         let log = File::create(folder.log()).map_err(Error::io(&folder.log()))?;
-        let mut command = user.server_command(binaries.postgres());
+        let mut command = user.postgres_command(binaries.postgres());
         configure(&mut command, folder, durable);
         let process = command
-            .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(Error::io(&folder.log()))?)
             .stderr(log)
-            .process_group(0) // Ctrl-C must not stop the server before its clients
             .spawn()
             .map_err(Error::run(Path::new(command.get_program())))?;
         let mut server = Self { process };
@@ -90,7 +87,7 @@ impl PostgresServer {
                 return Ok(());
             }
             if stop.recv_timeout(POLL_INTERVAL) != Err(RecvTimeoutError::Timeout) {
-                return Err(failed(folder, "the start was cancelled".to_owned()));
+                return Err(Error::Cancelled);
             }
         }
         Err(failed(folder, "it did not accept connections within 60 s".to_owned()))

@@ -27,14 +27,12 @@ impl User {
                 return Ok(Self::Other { name, uid, gid });
             }
         }
-        Err(Error::NoBinaries(
-            "PostgreSQL refuses to run as root, and there is no user postgres or nobody".to_owned(),
-        ))
+        Err(Error::NoUser)
     }
 
-    /// A short-lived command of this user. It runs in `/`, because the user may have no access to the current folder. It runs in
-    /// the C locale, so that messages and sort order do not depend on the machine.
-    pub(super) fn command(&self, program: &Path) -> Command {
+    /// A command of this user. It runs in `/`, because the user may have no access to the current folder. It runs in the C locale,
+    /// so that messages and sort order do not depend on the machine.
+    fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.current_dir("/").env("LC_ALL", "C").stdin(Stdio::null());
         if let Self::Other { uid, gid, .. } = self {
@@ -43,9 +41,11 @@ impl User {
         command
     }
 
-    /// The command of the server. When the thread that spawned it ends, the kernel sends it SIGINT (fast shutdown).
+    /// The command of `initdb` or of a server. It has its own process group, because Ctrl-C in a terminal must not reach it: a
+    /// server that dies during `initdb` leaves shared memory behind. When the thread that spawned it ends, the kernel sends it
+    /// SIGINT, and it ends in order.
     #[cfg(target_os = "linux")]
-    pub(super) fn server_command(&self, program: &Path) -> Command {
+    pub(super) fn postgres_command(&self, program: &Path) -> Command {
         let mut command = Command::new("setpriv");
         if let Self::Other { uid, gid, .. } = self {
             command.args([
@@ -59,15 +59,19 @@ impl User {
             .args(["--pdeathsig", "INT", "--"])
             .arg(program)
             .current_dir("/")
-            .env("LC_ALL", "C");
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null())
+            .process_group(0);
         command
     }
 
-    /// The command of the server. This OS sends no signal when a parent dies: after a SIGKILL the server keeps running, and the
-    /// next start on its folder fails with `InUse`.
+    /// The command of `initdb` or of a server, in its own process group. This OS sends no signal when a parent dies: after a
+    /// SIGKILL the server keeps running, and the next start on its folder fails with `InUse`.
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn server_command(&self, program: &Path) -> Command {
-        self.command(program)
+    pub(super) fn postgres_command(&self, program: &Path) -> Command {
+        let mut command = self.command(program);
+        command.process_group(0);
+        command
     }
 
     /// Makes this user the owner of a file or folder that this process created.

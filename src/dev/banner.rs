@@ -52,27 +52,29 @@ impl Banner<'_> {
             writeln!(f, "  export PATH='{}':\"$PATH\"", folder.display())?;
         }
         writeln!(f, "  export SHAREWARDEN_SERVER=http://{}", self.server)?;
+        writeln!(
+            f,
+            "  export SHAREWARDEN_ACCOUNT=111122223333 SHAREWARDEN_REGION=eu-central-1"
+        )?;
         writeln!(f, "  export VKEY={}", self.key)
     }
 
     fn tries(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let image = "--account 111122223333 --region eu-central-1 --image wsi-basewin11";
-        let finance = "--account 444455556666 --region eu-central-1 --image wsi-finance01";
         let faults = format!("{}/_simulator/faults", self.simulator);
         write!(
             f,
             "
 Then try, in this order:
 
-  # Share an image. The policy refuses another share.
-  sharewarden grant {image} --with 000011112222 --reason 'try it'
-  sharewarden grant {finance} --with 000011112222 --reason 'not allowed'
-  # Read what happened, and prove that nobody altered it.
+  # Share an image. The policy refuses the second share.
+  sharewarden grant wsi-basewin11 --with 000011112222 --reason 'try it'
+  sharewarden grant 444455556666/eu-central-1/wsi-finance01 --with 000011112222 --reason 'not allowed'
+  # Read what happened, and prove that nobody altered it. An entry is covered after a few seconds.
   sharewarden audit list
-  sharewarden audit show --account 111122223333 1 --proof --key \"$VKEY\"
+  sharewarden audit show 1 --proof --key \"$VKEY\"
   # AWS throttles the next two calls: the service tries again.
   curl -d kind=throttle -d calls=2 {faults}
-  sharewarden revoke {image} --with 000011112222 --reason 'no longer needed'
+  sharewarden revoke wsi-basewin11 --with 000011112222 --reason 'no longer needed'
   # The same history in SQL.
   psql '{database}' -c 'SELECT log_index, kind, principal, aws_request_id FROM audit_entry ORDER BY account_id, log_index'
 ",
@@ -81,10 +83,10 @@ Then try, in this order:
         if !self.ephemeral {
             write!(
                 f,
-                "  # AWS does not answer, and the service is killed. Start `dev` again: the change goes on to its end.
+                "  # AWS does not answer, and the service is killed. Start `dev` again: the change ends within half a minute.
   curl -d kind=hang -d calls=1 {faults}
-  sharewarden grant {image} --with 210987654321 --reason 'survives a kill' & sleep 2; kill -9 {pid}
-  sharewarden get {image} --with 210987654321
+  sharewarden grant wsi-basewin11 --with 210987654321 --reason 'survives a kill' & sleep 2; kill -9 {pid}
+  sharewarden get wsi-basewin11 --with 210987654321
 ",
                 pid = std::process::id()
             )?;

@@ -7,6 +7,7 @@ mod changes;
 mod clocks;
 mod database_failures;
 mod denials;
+mod dev;
 mod failures;
 mod fairness;
 mod gauges;

@@ -2,17 +2,15 @@
 
 use std::{
     io::Write,
-    path::PathBuf,
     process::{Output, Stdio},
 };
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use sharewarden::{clock::Clock, config::DatabaseConfig, store::Database};
 use sharewarden_client::proto::v1::{change, share_permission_service_client::SharePermissionServiceClient};
 use sharewarden_simulator::{Effect, Fault, FaultTiming};
 use sharewarden_testkit::{postgres::database, stack::*};
 use sqlx::{Connection, PgConnection};
-use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader, Lines},
     process::{Child, Command},
@@ -46,7 +44,7 @@ pub(crate) async fn output(command: &mut Command) -> Output {
         .unwrap()
 }
 
-fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
@@ -400,138 +398,6 @@ async fn invalid_configuration_is_reported_by_key_and_secrets_stay_hidden() {
             .unwrap()
             .contains("lanes = 7")
     );
-}
-
-/// A process of `sharewarden dev`, after it has printed its commands.
-struct Dev {
-    child: Child,
-    commands: Vec<String>,
-    folder: PathBuf,
-}
-
-impl Dev {
-    async fn start(arguments: &[&str]) -> Self {
-        let mut child = program()
-            .args(["dev", "--listen", "127.0.0.1:0", "--simulator-listen", "127.0.0.1:0"])
-            .args(arguments)
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let (mut commands, mut folder) = (Vec::new(), PathBuf::new());
-        let read = async {
-            while let Some(line) = lines.next_line().await.unwrap() {
-                let line = line.trim();
-                if line.contains(" grant ") || line.contains(" get ") || line.starts_with("psql ") {
-                    commands.push(line.to_owned());
-                }
-                if let Some(data) = line.strip_prefix("data ") {
-                    folder = data.trim().split_once("  (").unwrap().0.into();
-                }
-                if line.starts_with("Ctrl-C") {
-                    return;
-                }
-            }
-            let mut stderr_text = String::new();
-            let mut stderr = child.stderr.take().unwrap();
-            let _ = tokio::io::AsyncReadExt::read_to_string(&mut stderr, &mut stderr_text).await;
-            panic!("dev ended before it printed all commands: {stderr_text}");
-        };
-        tokio::time::timeout(TIMEOUT, read).await.expect("dev starts in time");
-        Self {
-            child,
-            commands,
-            folder,
-        }
-    }
-
-    /// Runs one of the printed commands in a shell.
-    async fn run(&self, which: &str) -> String {
-        let line = self.commands.iter().find(|line| line.contains(which)).unwrap();
-        let output = output(Command::new("sh").arg("-c").arg(line).env_remove("SHAREWARDEN_SERVER")).await;
-        assert!(output.status.success(), "{line}: {}", stderr(&output));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn postgres_pid(&self) -> Pid {
-        let file = std::fs::read_to_string(self.folder.join("postgres/cluster/postmaster.pid")).unwrap();
-        Pid::from_raw(file.lines().next().unwrap().parse().unwrap()).unwrap()
-    }
-}
-
-async fn wait_until_ended(process: Pid) {
-    let gone = async {
-        while test_kill_process(process).is_ok() {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(TIMEOUT, gone).await.expect("the process ends");
-}
-
-#[tokio::test]
-async fn the_commands_that_dev_prints_work_and_dev_leaves_nothing_behind() {
-    let mut dev = Dev::start(&["--ephemeral"]).await;
-    assert_eq!(dev.commands.len(), 3);
-    assert!(dev.run(" grant ").await.contains("SUCCEEDED"));
-    assert!(dev.run(" get ").await.contains("SHARED"));
-    let history = dev.run("psql ").await;
-    assert!(
-        history.contains("change.requested") && history.contains("change.succeeded"),
-        "{history}"
-    );
-    let (postgres, folder) = (dev.postgres_pid(), dev.folder.clone());
-    signal(&dev.child, Signal::INT);
-    assert!(
-        tokio::time::timeout(TIMEOUT, dev.child.wait())
-            .await
-            .unwrap()
-            .unwrap()
-            .success()
-    );
-    assert!(test_kill_process(postgres).is_err(), "Postgres ended before dev");
-    assert!(!folder.exists());
-}
-
-#[tokio::test]
-async fn dev_keeps_its_data_refuses_a_second_instance_and_stops_postgres_even_when_killed() {
-    let folder = world_readable_folder();
-    let arguments = ["--data-dir", folder.path().to_str().unwrap()];
-    let mut dev = Dev::start(&arguments).await;
-    dev.run(" grant ").await;
-
-    let second = output(
-        program()
-            .args(["dev", "--listen", "127.0.0.1:0", "--simulator-listen", "127.0.0.1:0"])
-            .args(arguments),
-    )
-    .await;
-    assert!(!second.status.success());
-    assert!(stderr(&second).contains("in use"), "{}", stderr(&second));
-
-    let postgres = dev.postgres_pid();
-    dev.child.kill().await.unwrap();
-    wait_until_ended(postgres).await;
-
-    let mut again = Dev::start(&arguments).await;
-    assert!(again.run(" get ").await.contains("SHARED"));
-    signal(&again.child, Signal::TERM);
-    assert!(
-        tokio::time::timeout(TIMEOUT, again.child.wait())
-            .await
-            .unwrap()
-            .unwrap()
-            .success()
-    );
-}
-
-/// A temporary folder that every user can read. When root runs the tests, Postgres runs as another user.
-fn world_readable_folder() -> TempDir {
-    use std::os::unix::fs::PermissionsExt;
-    let permissions = std::fs::Permissions::from_mode(0o755);
-    tempfile::Builder::new()
-        .prefix("sharewarden-dev-test-")
-        .permissions(permissions)
-        .tempdir()
-        .unwrap()
 }
 
 #[tokio::test]

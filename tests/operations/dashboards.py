@@ -24,7 +24,33 @@ def overlap(one, other):
     )
 
 
+def sources_in(value):
+    """The data sources that a dashboard names, at any depth."""
+    if isinstance(value, dict):
+        if "datasource" in value:
+            yield value["datasource"]
+        value = list(value.values())
+    if isinstance(value, list):
+        for inner in value:
+            yield from sources_in(inner)
+
+
+def problems_of_sources(name, dashboard, sources):
+    """A dashboard is imported anywhere: a variable chooses its data source. The Grafana of compose.yaml has one to choose."""
+    first = dashboard["templating"]["list"][0]
+    if first["type"] != "datasource" or first["current"]:
+        yield f"{name}: the first variable does not choose the data source, or has a value already"
+    if list(sources.values()).count(first["query"]) != 1:
+        yield f"{name}: datasources.yaml does not have one data source of the type {first['query']}"
+    chosen = {"type": first["query"], "uid": "${%s}" % first["name"]}
+    for source in {str(source) for source in sources_in(dashboard) if source != chosen}:
+        yield f"{name} names the data source {source}, not the chosen one"
+    if dashboard.get("id") is not None:
+        yield f"{name} has the id of one Grafana"
+
+
 def problems_of(name, dashboard, sources):
+    yield from problems_of_sources(name, dashboard, sources)
     panels = list(names.panels(dashboard))
     ids = [panel["id"] for panel in panels]
     if len(ids) != len(set(ids)):
@@ -42,9 +68,6 @@ def problems_of(name, dashboard, sources):
         if not panel.get("targets"):
             yield f"{name}: {title} has no query"
         for target in panel["targets"]:
-            source = target["datasource"]
-            if sources.get(source["uid"]) != source["type"]:
-                yield f"{name}: {title} uses the data source {source}, which datasources.yaml does not have"
             text = target.get("expr") or target.get("rawSql")
             unknown = set(re.findall(r"\$\{?(\w+)", text)) - variables - {"__rate_interval", "__timeFilter", "__timeFrom", "__timeTo"}
             if unknown:

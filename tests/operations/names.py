@@ -63,7 +63,7 @@ def statements():
                 if "rawSql" in target:
                     yield f"{name}: {panel['title']}", target["rawSql"]
         for variable in dashboard["templating"]["list"]:
-            if variable["definition"].startswith("SELECT"):
+            if str(variable.get("definition")).startswith("SELECT"):
                 yield f"{name}: ${variable['name']}", variable["definition"]
 
 

@@ -1,8 +1,10 @@
 //! What `dev` prints when everything runs: the addresses, the settings of a client, and what to try.
 
-use std::{fmt, net::SocketAddr, path::Path};
+use std::{fmt, net::SocketAddr, path::Path, process::Command};
 
 use crate::ledger::VerifierKey;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Displays as the text that `dev` prints.
 pub(super) struct Banner<'a> {
@@ -17,8 +19,7 @@ pub(super) struct Banner<'a> {
 
 impl Banner<'_> {
     fn addresses(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let version = env!("CARGO_PKG_VERSION");
-        writeln!(f, "\nsharewarden {version} runs, with everything that it needs:\n")?;
+        writeln!(f, "\nsharewarden {VERSION} runs, with everything that it needs:\n")?;
         writeln!(
             f,
             "  gRPC       http://{}  (plain text; reflection, health and gRPC-Web are on)",
@@ -44,11 +45,10 @@ impl Banner<'_> {
 
     fn settings(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\nIn another terminal, set up the client:\n")?;
-        // A program that the shell found by its name needs no path.
-        let by_name = std::env::args_os().next().is_some_and(|name| name == "sharewarden");
-        if let Some(folder) = std::env::current_exe().ok().as_deref().and_then(Path::parent)
-            && !by_name
-        {
+        let folder = std::env::current_exe()
+            .ok()
+            .and_then(|program| Some(program.parent()?.to_owned()));
+        if let Some(folder) = folder.filter(|_| !is_in_path()) {
             writeln!(f, "  export PATH='{}':\"$PATH\"", folder.display())?;
         }
         writeln!(f, "  export SHAREWARDEN_SERVER=http://{}", self.server)?;
@@ -102,4 +102,10 @@ impl fmt::Display for Banner<'_> {
         self.tries(f)?;
         writeln!(f, "\nCtrl-C stops all of it.")
     }
+}
+
+/// True if a shell finds this version of the program by its name.
+fn is_in_path() -> bool {
+    let found = Command::new("sharewarden").arg("--version").output();
+    found.is_ok_and(|found| found.stdout == format!("sharewarden {VERSION}\n").as_bytes())
 }

@@ -109,7 +109,7 @@ pub enum DevError {
         /// The data folder.
         folder: PathBuf,
         /// The cause.
-        source: server::ServerError,
+        source: Box<server::ServerError>,
     },
     /// The simulator did not start.
     #[error("the simulator did not start: {0}")]

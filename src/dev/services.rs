@@ -71,7 +71,7 @@ impl RunningServices {
         server::migrate(&config, &mut |_| ()).await.map_err(|error| match error {
             error if data_is_older && error.is_schema() => DevError::OtherBuild {
                 folder: folder.to_owned(),
-                source: error,
+                source: Box::new(error),
             },
             error => error.into(),
         })?;

@@ -19,7 +19,7 @@ use banner::Banner;
 use clap::Subcommand;
 use data_folder::DataFolder;
 pub use key::KeyFileError;
-use progress::Progress;
+use progress::StartProgress;
 use services::RunningServices;
 pub use simulate::SimulateOptions;
 use tokio::net::TcpListener;
@@ -149,7 +149,7 @@ async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), DevError> {
     tokio::pin!(shutdown);
-    let mut progress = Progress::new(notes);
+    let mut progress = StartProgress::new(notes);
     let folder = DataFolder::make(&options)?;
     let start = RunningServices::start(&options, folder.path(), &mut progress);
     let Some(started) = start_unless(&mut shutdown, start).await? else {

@@ -5,13 +5,13 @@ use std::{fmt::Display, io};
 use crate::clock::{Clock, MonotonicInstant};
 
 /// Prints the steps of a start.
-pub(super) struct Progress<'a> {
+pub(super) struct StartProgress<'a> {
     notes: &'a mut (dyn io::Write + Send),
     clock: Clock,
     began: MonotonicInstant,
 }
 
-impl<'a> Progress<'a> {
+impl<'a> StartProgress<'a> {
     pub(super) fn new(notes: &'a mut (dyn io::Write + Send)) -> Self {
         let clock = Clock::system();
         let began = clock.monotonic_now();

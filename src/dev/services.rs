@@ -13,7 +13,7 @@ use tokio::{net::TcpListener, sync::mpsc};
 use super::{
     DevError, DevOptions, key, listen,
     postgres::{self, Cluster, ClusterSettings, Step},
-    progress::Progress,
+    progress::StartProgress,
 };
 use crate::{
     clock::Clock,
@@ -41,7 +41,7 @@ impl RunningServices {
     pub(super) async fn start(
         options: &DevOptions,
         folder: &Path,
-        progress: &mut Progress<'_>,
+        progress: &mut StartProgress<'_>,
     ) -> Result<Self, DevError> {
         let listener = listen(options.listen, "--listen").await?;
         let simulator_listener = listen(options.simulator_listen, "--simulator-listen").await?;
@@ -93,7 +93,10 @@ impl RunningServices {
 
 /// Binds the admin port. The default port may be taken, by another `dev` or by an exporter. Nothing but a person asks for it, so
 /// any free port does as well.
-async fn listen_for_admin(wanted: Option<SocketAddr>, progress: &mut Progress<'_>) -> Result<TcpListener, DevError> {
+async fn listen_for_admin(
+    wanted: Option<SocketAddr>,
+    progress: &mut StartProgress<'_>,
+) -> Result<TcpListener, DevError> {
     const OPTION: &str = "--admin-listen";
     if let Some(address) = wanted {
         return listen(address, OPTION).await;
@@ -107,7 +110,7 @@ async fn listen_for_admin(wanted: Option<SocketAddr>, progress: &mut Progress<'_
     }
 }
 
-async fn start_postgres(folder: &Path, progress: &mut Progress<'_>) -> Result<Cluster, DevError> {
+async fn start_postgres(folder: &Path, progress: &mut StartProgress<'_>) -> Result<Cluster, DevError> {
     let (steps, mut told) = mpsc::unbounded_channel();
     let tell = move |step| {
         // The send fails only if the start was dropped.

@@ -48,3 +48,15 @@ ok "psql finds each change as change.requested, then as change.succeeded with it
 
 python3 "$here/simulator_boto3.py" "$simulator" >"$work/simulator.out" || die "boto3 with the simulator failed"
 ok "the simulator behaves like AWS for boto3 ($(wc -l <"$work/simulator.out") checks)"
+
+# The lines of the help with plain curl, as they stand.
+curl -sf "$simulator/_simulator" | sed -n 's/^  \(curl .*\)/\1/p' >"$work/recipes"
+[ "$(wc -l <"$work/recipes")" = 7 ] || die "the help of the simulator has other commands than expected: $(cat "$work/recipes")"
+while read -r recipe; do
+  eval "$recipe --silent --show-error --fail" >/dev/null </dev/null || die "the help of the simulator has a wrong command: $recipe"
+done <"$work/recipes"
+curl -sf "$simulator/_simulator/state" | grep -q '"team": *"desktop"' || die "the help of the simulator set no tags"
+image_of_help=$simulator/_simulator/images/eu-central-1/wsi-basewin11
+curl -sf -X DELETE "$simulator/_simulator/faults" && curl -sf -X PUT -d AVAILABLE "$image_of_help/state" &&
+  curl -sf -X PUT -d '{}' "$image_of_help/tags" || die "the simulator is not as it was"
+ok "the curl commands of the simulator's help work"

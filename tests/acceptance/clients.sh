@@ -18,5 +18,20 @@ ok "the client of clients/python shares an image, and prints the reason of an er
 with "$client" "$service" "$image" 777788889999 'a new account' >"$work/answer" || die "examples/client failed"
 grep -q ' STATE_SUCCEEDED example$' "$work/answer" || die "wrong answer from examples/client: $(cat "$work/answer")"
 refused=$(with "$client" "$service" "$image" nobody 'a new account' 2>&1) && die "examples/client accepted an invalid recipient"
-[[ $refused == *INVALID_FIELDS* ]] || die "examples/client gives no reason: $refused"
+[[ $refused == error:*INVALID_FIELDS* ]] || die "examples/client gives no reason: $refused"
+# fails_with SENTENCE ARGUMENT...: the client must end with one line.
+fails_with() {
+  local sentence=$1 said
+  shift
+  said=$(with "$client" "$@" 2>&1) && die "examples/client accepted: $*"
+  [[ $said == "error: "*"$sentence"* && $said != *$'\n'* ]] || die "examples/client does not say $sentence in one line: $said"
+}
+fails_with 'usage: share-image <URL>'
+fails_with 'usage: share-image <URL>' "$service"
+fails_with 'is not account/region/image' "$service" wsi-basewin11 777788889999 'a new account'
+fails_with 'is not a URL' 'http://a b' "$image" 777788889999 'a new account'
+fails_with 'is not UTF-8' "$service" "$image" 777788889999 $'\xff'
+SHAREWARDEN_PRINCIPAL=$'a\nb' "$client" "$service" "$image" 777788889999 why 2>"$work/answer" && die "examples/client accepted a principal of two lines"
+grep -q '^error: SHAREWARDEN_PRINCIPAL must be' "$work/answer" || die "wrong message from examples/client: $(cat "$work/answer")"
+ok "the client of examples/client fails with one sentence"
 ok "the client of examples/client shares an image, and prints the reason of an error"

@@ -85,6 +85,23 @@ def check_refusals(owner):
     )
 
 
+def check_tags(owner):
+    """Reads tags as Cloud Custodian does: it asks GetResources for the ARNs of the images that it found."""
+    arn = f"arn:aws:workspaces:{REGION}:{OWNER}:workspaceimage/{IMAGE}"
+    tagging = client("resourcegroupstaggingapi", f"AKIA{OWNER}")
+    expected = [{"ResourceARN": arn, "Tags": [{"Key": "team", "Value": "desktop"}]}]
+    owner.create_tags(ResourceId=IMAGE, Tags=expected[0]["Tags"])
+    check(owner.describe_tags(ResourceId=IMAGE)["TagList"], expected[0]["Tags"], "the tags of an image")
+    found = tagging.get_resources(ResourceARNList=[arn, arn.replace(IMAGE, PENDING)])["ResourceTagMappingList"]
+    check(found, expected, "the tags of images by ARN")
+    pages = tagging.get_paginator("get_resources").paginate(
+        ResourceTypeFilters=["workspaces:workspaceimage"], TagFilters=[{"Key": "team", "Values": ["desktop"]}]
+    )
+    check([item for page in pages for item in page["ResourceTagMappingList"]], expected, "the tagged images")
+    owner.delete_tags(ResourceId=IMAGE, TagKeys=["team"])
+    check(tagging.get_resources()["ResourceTagMappingList"], [], "images without tags are not listed")
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
@@ -98,6 +115,7 @@ def main():
     session = (role["AccessKeyId"], role["SecretAccessKey"], role["SessionToken"])
     check(client("sts", *session).get_caller_identity()["Account"], OWNER, "the assumed role's account")
     check_sharing(client("workspaces", *session), recipient, "by an assumed role")
+    check_tags(owner)
 
 
 if __name__ == "__main__":

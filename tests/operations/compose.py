@@ -81,7 +81,7 @@ for url in (settings["aws"]["endpoint_url"], settings["aws"]["sts_endpoint_url"]
     check(services[host.hostname]["command"][-1] == f"0.0.0.0:{host.port}", f"the simulator does not listen at {url}")
 
 # The image. It is built without the simulator, except for the service that is the simulator.
-check(re.search(r"cargo build .*--package sharewarden --no-default-features --features \"\$\{FEATURES\}\"", dockerfile), "Dockerfile: the default features are built in")
+check(re.search(r"scripts/release --program \"\$target\" --no-default-features --features \"\$\{FEATURES\}\"", dockerfile), "Dockerfile: the default features are built in")
 check(re.search(r"^ARG FEATURES=$", dockerfile, re.MULTILINE), "Dockerfile: features are built in by default")
 for name, service in services.items():
     features = service.get("build", {}).get("args", {}).get("FEATURES", "")

@@ -72,7 +72,7 @@ class Session:
             wrapper = self.home / "bin/sharewarden"
             wrapper.write_text(PROGRAM.format(program=self.program, home=self.home, listen=listen))
             wrapper.chmod(0o755)
-            (self.home / "bin/client").symlink_to(self.program.parent / "examples/client")
+            (self.home / "bin/share-image").symlink_to(self.program.parent / "share-image")
 
     def environment(self):
         """No setting of this machine, and the service of this session as the default."""

@@ -77,7 +77,7 @@ pub struct Cluster {
     socket_dir: PathBuf,
     pid: u32,
     gone: watch::Receiver<()>,
-    _supervisor: Supervisor,
+    _supervisor: SupervisorThread,
 }
 
 impl Cluster {
@@ -102,7 +102,7 @@ impl Cluster {
             .name("private-postgres".to_owned())
             .spawn(move || supervise(&settings, tell, started, &stopped, alive))
             .map_err(Error::Supervisor)?;
-        let supervisor = Supervisor {
+        let supervisor = SupervisorThread {
             stop: Some(stop),
             thread: Some(thread),
         };
@@ -148,13 +148,13 @@ impl Cluster {
 
 /// The thread that owns the server. Dropping it stops the server, or its start, and waits until it is gone.
 #[derive(Debug)]
-struct Supervisor {
+struct SupervisorThread {
     /// Dropping it tells the thread to stop, so it is dropped before the join.
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Drop for Supervisor {
+impl Drop for SupervisorThread {
     fn drop(&mut self) {
         self.stop.take();
         if let Some(thread) = self.thread.take() {

@@ -30,8 +30,8 @@ impl User {
         Err(Error::NoUser)
     }
 
-    /// A command of this user. It runs in `/`, because the user may have no access to the current folder. It runs in the C locale,
-    /// so that messages and sort order do not depend on the machine.
+    /// A command of this user. It runs in `/`, because the user may have no access to the current folder, and in the C locale, so
+    /// that messages and sort order do not depend on the machine.
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.current_dir("/").env("LC_ALL", "C").stdin(Stdio::null());

@@ -1,6 +1,7 @@
 //! DescribeTags, CreateTags and DeleteTags, for images only.
 //!
-//! Choices where AWS's documentation is silent: a tag with a known key gets the new value, and the removal of an absent key succeeds.
+//! Choices where AWS's documentation is silent: a tag with a known key gets the new value, and the removal of an absent key
+//! succeeds.
 
 use std::collections::BTreeMap;
 

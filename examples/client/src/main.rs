@@ -1,6 +1,6 @@
 //! Shares an image and reports a certain result: a client with the package `sharewarden-client`.
 //!
-//! `client <URL> <account/region/image> <recipient> <reason>`
+//! `share-image <URL> <account/region/image> <recipient> <reason>`
 //!
 //! The environment has the credentials:
 //!
@@ -10,21 +10,40 @@
 //! - SHAREWARDEN_PRINCIPAL: the principal, for a service on this machine that trusts this name.
 #![allow(
     clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "an example of a program that is not ours reads its environment, and prints"
+    reason = "an example of a program that is not ours reads its environment"
 )]
 
-use std::{env, error::Error};
+use std::{
+    env,
+    error::Error,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use sharewarden_client::{Client, ConnectOptions, Outcome, proto::v1::GrantSharePermissionRequest};
 
 type Failed = Box<dyn Error>;
 
 #[tokio::main]
-async fn main() -> Result<(), Failed> {
-    let arguments: Vec<_> = env::args().skip(1).collect();
+async fn main() -> ExitCode {
+    // A closed output changes nothing: `println!` would panic.
+    match share().await {
+        Ok(line) => {
+            let _ = writeln!(io::stdout(), "{line}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn share() -> Result<String, Failed> {
+    let arguments: Result<Vec<_>, _> = env::args_os().skip(1).map(|argument| argument.into_string()).collect();
+    let arguments = arguments.map_err(|raw| format!("the argument {raw:?} is not UTF-8"))?;
     let [server, image, recipient, reason] = arguments.as_slice() else {
-        return Err("usage: client <URL> <account/region/image> <recipient> <reason>".into());
+        return Err("usage: share-image <URL> <account/region/image> <recipient> <reason>".into());
     };
     let [account_id, region, image_id] = image.split('/').collect::<Vec<_>>()[..] else {
         return Err(format!("{image:?} is not account/region/image").into());
@@ -47,24 +66,25 @@ async fn main() -> Result<(), Failed> {
             );
         }
     };
-    println!(
-        "{} {} {}",
-        change.change_id,
-        change.state().as_str_name(),
-        change.principal
-    );
-    Ok(())
+    let state = change.state().as_str_name();
+    Ok(format!("{} {state} {}", change.change_id, change.principal))
 }
 
 fn options(server: &str) -> Result<ConnectOptions, Failed> {
+    let server = server
+        .parse()
+        .map_err(|error| format!("{server:?} is not a URL: {error}"))?;
     let file = |name: &str| env::var_os(name).map(Into::into);
-    let principal = env::var("SHAREWARDEN_PRINCIPAL").ok();
+    let principal = env::var_os("SHAREWARDEN_PRINCIPAL").map(|name| {
+        let parsed = name.to_str().and_then(|name| name.parse().ok());
+        parsed.ok_or_else(|| format!("SHAREWARDEN_PRINCIPAL must be visible ASCII characters; it is {name:?}"))
+    });
     Ok(ConnectOptions {
-        principal: principal.map(|name| name.parse()).transpose()?,
+        principal: principal.transpose()?,
         tls_ca: file("SHAREWARDEN_TLS_CA"),
         tls_certificate: file("SHAREWARDEN_TLS_CERTIFICATE"),
         tls_key: file("SHAREWARDEN_TLS_KEY"),
         token_file: file("SHAREWARDEN_TOKEN_FILE"),
-        ..ConnectOptions::new(server.parse()?)
+        ..ConnectOptions::new(server)
     })
 }

@@ -1,0 +1,48 @@
+"""Checks how a release is made, without building it: the commands of scripts/release, and the workflow that calls it."""
+
+import re
+import subprocess
+
+import names
+
+SCRIPT = names.ROOT / "scripts/release"
+TARGETS = ("x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl")
+problems = []
+
+
+def check(condition, problem):
+    if not condition:
+        problems.append(problem)
+
+
+def dry_run(*targets):
+    return subprocess.run([SCRIPT, "--dry-run", *targets], capture_output=True, text=True, check=False)
+
+
+both = dry_run()
+check(both.returncode == 0, f"scripts/release --dry-run: {both.stderr}")
+lines = both.stdout.splitlines()
+for target in TARGETS:
+    builds = [line for line in lines if "cargo zigbuild" in line and line.rstrip().endswith(f"--target {target}")]
+    check(len(builds) == 1, f"scripts/release builds {target} {len(builds)} times")
+    check(all("--release --locked --package sharewarden" in line for line in builds), f"{target}: another build: {builds}")
+    packs = [line for line in lines if line.startswith("tar ") and target in line]
+    check(len(packs) == 1 and "--sort=name" in packs[0] and "--mtime=@" in packs[0], f"{target} is not packed alike each time: {packs}")
+check(any("scripts/sbom dist/" in line for line in lines), "scripts/release makes no bill of materials")
+check("SHA256SUMS" in lines[-1], "scripts/release does not end with the checksums")
+one = dry_run(TARGETS[0])
+check(TARGETS[1] not in one.stdout, "scripts/release builds a target that was not asked for")
+other = dry_run("riscv64gc-unknown-linux-gnu")
+check(other.returncode != 0 and "unknown target" in other.stderr, "scripts/release accepts any target")
+check(not (names.ROOT / "dist").exists(), "a dry run made files")
+
+workflow = names.yaml.safe_load((names.ROOT / ".github/workflows/release.yml").read_text())
+steps = [step.get("run", "") for step in workflow["jobs"]["release"]["steps"]]
+# YAML 1.1 reads the key `on` as true.
+check(workflow[True]["push"]["tags"] == ["v*"], "the workflow does not run for tags")
+check("scripts/release" in steps, "the workflow does not call scripts/release")
+check(any(re.search(r"gh release create .* dist/\*", step) for step in steps), "the workflow does not publish dist/")
+version = re.search(r"^CARGO_CYCLONEDX=(\S+)$", (names.ROOT / ".ci/run").read_text(), re.MULTILINE)
+check(version, ".ci/run does not have the version of cargo-cyclonedx, which the workflow reads")
+print(f"{len(lines)} commands make a release")
+names.fail(problems)

@@ -12,7 +12,7 @@ use tokio::{net::TcpListener, sync::mpsc};
 
 use super::{
     DevError, DevOptions, key, listen,
-    postgres::{self, Cluster, ClusterSettings, Step},
+    postgres::{self, Cluster, ClusterSettings, StartStep},
     progress::StartProgress,
 };
 use crate::{
@@ -68,13 +68,15 @@ impl RunningServices {
         let key = key::verifier_key(&pem).map_err(key_error)?;
         let config = config(options, &cluster, &simulator, &pem)?;
         let telemetry = server::init_telemetry(&config)?;
-        server::migrate(&config, &mut |_| ()).await.map_err(|error| match error {
-            error if data_is_older && error.is_schema() => DevError::OtherBuild {
-                folder: folder.to_owned(),
-                source: Box::new(error),
-            },
-            error => error.into(),
-        })?;
+        server::migrate(&config, &mut |_| ())
+            .await
+            .map_err(|error| match error {
+                error if data_is_older && error.is_schema() => DevError::OtherBuild {
+                    folder: folder.to_owned(),
+                    source: Box::new(error),
+                },
+                error => error.into(),
+            })?;
 
         progress.say("starting the service");
         let (clock, metrics) = (Clock::system(), telemetry.metrics());
@@ -119,8 +121,10 @@ async fn start_postgres(folder: &Path, progress: &mut StartProgress<'_>) -> Resu
     let show = async {
         while let Some(step) = told.recv().await {
             match step {
-                Step::Create(postgres) => progress.say(format_args!("creating a database cluster with {postgres}")),
-                Step::Start(postgres) => progress.say(format_args!("starting {postgres}")),
+                StartStep::Create(postgres) => {
+                    progress.say(format_args!("creating a database cluster with {postgres}"))
+                }
+                StartStep::Start(postgres) => progress.say(format_args!("starting {postgres}")),
             }
         }
     };

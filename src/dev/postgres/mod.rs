@@ -64,7 +64,7 @@ impl ClusterSettings {
 
 /// What a start does next.
 #[derive(Clone, Debug)]
-pub enum Step {
+pub enum StartStep {
     /// It creates a cluster with this version of Postgres.
     Create(String),
     /// It starts the server of this version of Postgres.
@@ -94,7 +94,10 @@ impl Cluster {
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn start_telling(settings: ClusterSettings, tell: impl Fn(Step) + Send + 'static) -> Result<Self, Error> {
+    pub async fn start_telling(
+        settings: ClusterSettings,
+        tell: impl Fn(StartStep) + Send + 'static,
+    ) -> Result<Self, Error> {
         let (started, ready) = oneshot::channel();
         let (stop, stopped) = mpsc::channel();
         let (alive, gone) = watch::channel(());
@@ -173,7 +176,7 @@ struct Running {
 /// The supervisor thread: starts the server, reports that, and stops it on request or when the cluster is dropped.
 fn supervise(
     settings: &ClusterSettings,
-    tell: impl Fn(Step),
+    tell: impl Fn(StartStep),
     started: oneshot::Sender<Result<Running, Error>>,
     stop: &mpsc::Receiver<()>,
     _alive: watch::Sender<()>,
@@ -199,7 +202,7 @@ fn supervise(
 
 fn start(
     settings: &ClusterSettings,
-    tell: impl Fn(Step),
+    tell: impl Fn(StartStep),
     stop: &mpsc::Receiver<()>,
 ) -> Result<(ClusterFolder, PostgresServer), Error> {
     let user = User::for_server()?;
@@ -207,13 +210,13 @@ fn start(
     let cluster = folder.major_version()?;
     let binaries = Binaries::find(cluster)?;
     if cluster.is_none() {
-        tell(Step::Create(binaries.name()));
+        tell(StartStep::Create(binaries.name()));
         folder.init(&binaries, &user)?;
     }
     if stop.try_recv() == Err(mpsc::TryRecvError::Disconnected) {
         return Err(Error::Cancelled);
     }
-    tell(Step::Start(binaries.name()));
+    tell(StartStep::Start(binaries.name()));
     let server = PostgresServer::start(&folder, &binaries, &user, settings.durable, stop)?;
     Ok((folder, server))
 }

@@ -38,6 +38,11 @@ impl MonotonicInstant {
         Self(self.0.saturating_add(duration))
     }
 
+    /// The point `duration` earlier, or the first one.
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(duration))
+    }
+
     /// The time since `earlier`. Zero if `earlier` is later.
     pub fn since(self, earlier: MonotonicInstant) -> Duration {
         self.0.saturating_sub(earlier.0)

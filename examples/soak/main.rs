@@ -24,14 +24,14 @@ mod measure;
 mod server;
 mod surroundings;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser;
 use sharewarden::clock::Clock;
 
 use load::{
     Load,
-    hostile::{Attack, Hostile},
+    hostile::{self, Attack, Hostile},
     others::{Others, Percentiles},
 };
 use measure::{Bounds, Means, Sample, Window};
@@ -63,6 +63,9 @@ struct Options {
     /// A command that runs the server, such as `systemd-run` with a limit of memory.
     #[arg(long, default_value = "")]
     inside: String,
+    /// Run as the hostile callers of the server at this address. For internal use.
+    #[arg(long, hide = true)]
+    attack: Option<SocketAddr>,
     /// Run as the server with this configuration. For internal use.
     #[arg(long, hide = true)]
     serve: Option<PathBuf>,
@@ -74,9 +77,17 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .unwrap();
-    match &options.serve {
-        Some(config) => runtime.block_on(server::run(config)),
-        None => runtime.block_on(soak(&options)),
+    match (&options.serve, options.attack) {
+        (Some(config), _) => runtime.block_on(server::run(config)),
+        (None, Some(address)) => {
+            runtime.block_on(hostile::run(
+                address,
+                &options.hostile,
+                options.seed.unwrap_or_default(),
+            ));
+            ExitCode::SUCCESS
+        }
+        (None, None) => runtime.block_on(soak(&options)),
     }
 }
 
@@ -128,9 +139,7 @@ async fn soak(options: &Options) -> ExitCode {
     let mut wrong = Vec::new();
     if let (Some(before), Some(attack)) = (before, attack) {
         wrong = harm(before, during, server.peak_memory() / 1024);
-        for (outcome, count) in attack.stop().await.outcomes() {
-            println!("hostile: {outcome}: {count}");
-        }
+        attack.stop().await;
     } else {
         println!("timed calls: {during}");
     }

@@ -59,7 +59,7 @@ impl Audit {
     /// # Errors
     /// [`ConfirmError`].
     pub async fn confirmable(&self, account: AccountId) -> Result<(u64, Hash), ConfirmError> {
-        let grown = checkpoints::grown(&self.database, Some(account), 1).await;
+        let grown = checkpoints::grown(&self.database, Some(&[account]), 1).await;
         let ledger = grown.map_err(Error::from)?.pop();
         let ledger = ledger.filter(|ledger| ledger.signed.is_none() && ledger.size > 0);
         let ledger = ledger.ok_or(ConfirmError::NothingToConfirm(account))?;

@@ -109,12 +109,13 @@ impl Worker for Signer {
         let next = self.hear().await;
         let is_interval = trigger == Trigger::Interval;
         if is_interval && !self.is_listening() {
-            self.sign_grown(|_| true).await?;
-        } else if self.beginnings.any() {
+            self.sign_grown(None).await?;
+        } else {
             // A new ledger is signed at once. If this process ends before, an operator has to confirm it.
-            let beginnings = self.beginnings.clone();
-            self.sign_grown(|grown| !beginnings.of(grown.account).is_empty())
-                .await?;
+            let begun = self.beginnings.accounts();
+            if !begun.is_empty() {
+                self.sign_grown(Some(&begun)).await?;
+            }
         }
         self.intervals = self.intervals.saturating_add(is_interval.into());
         Ok(next)
@@ -155,7 +156,7 @@ impl Signer {
         let notifications = Notifications::default();
         notifications.beginnings.keep(account, size, root);
         let mut signer = Self::new(audit.clone(), &notifications, Duration::ZERO);
-        let grown = checkpoints::grown(&audit.database, Some(account), 1).await?;
+        let grown = checkpoints::grown(&audit.database, Some(&[account]), 1).await?;
         signer.sign_all(grown.into_iter()).await?;
         let signed = audit.known.of(account).map(|(size, _)| size);
         signed.ok_or(Error::Tampered {
@@ -190,7 +191,18 @@ impl Signer {
     /// Remembers the checkpoints of other replicas. Repeats all known ones if a replica asks: at most twice in an interval,
     /// because any database user can ask.
     async fn hear(&mut self) -> NextRound {
-        let Received { notes, is_asked, .. } = self.peers.take();
+        let Received {
+            notes,
+            is_asked,
+            dropped,
+            ..
+        } = self.peers.take();
+        if dropped > 0 {
+            tracing::warn!(
+                dropped,
+                "checkpoints from other replicas were dropped, because too many arrived at once; replicas tell them again"
+            );
+        }
         for note in notes {
             if let Some(account) = self.audit.remember_note(&note) {
                 self.beginnings.forget(account);
@@ -216,9 +228,10 @@ impl Signer {
         }
     }
 
-    async fn sign_grown(&mut self, which: impl Fn(&Grown) -> bool) -> Result<(), Error> {
-        let grown = checkpoints::grown(&self.audit.database, None, MAX_LEDGERS).await?;
-        let mut grown = grown.into_iter().filter(which).peekable();
+    /// Signs the ledgers that grew, of `accounts` if given.
+    async fn sign_grown(&mut self, accounts: Option<&[AccountId]>) -> Result<(), Error> {
+        let grown = checkpoints::grown(&self.audit.database, accounts, MAX_LEDGERS).await?;
+        let mut grown = grown.into_iter().peekable();
         while grown.peek().is_some() {
             let started = self.audit.clock.monotonic_now();
             self.sign_all(grown.by_ref().take(MAX_PER_COMMIT)).await?;

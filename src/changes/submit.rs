@@ -166,9 +166,14 @@ impl ChangeService {
             // Boxed because it is rare: otherwise it enlarges the future of every change.
             Err(refusal) => return Box::pin(self.accepted_before_or(refusal, intent)).await,
         };
+        let is_refused = matches!(command, Command::Deny(..));
         // Registered before the change is opened, so that its end is not missed.
         let waiter = self.outcomes.wait_for(account, intent.change_id);
-        match self.committer.commit(command).await? {
+        let reply = self.committer.commit(command).await?;
+        if is_refused && !matches!(reply, CommandReply::Denied(..)) {
+            self.denials.give_back(intent);
+        }
+        match reply {
             CommandReply::Opened(snapshot) => Ok(Receipt {
                 snapshot,
                 waiter,

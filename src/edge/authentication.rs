@@ -41,7 +41,7 @@ impl Authenticator {
         if let Some(tokens) = &self.tokens
             && let Some(token) = bearer(headers)?
         {
-            agree(&mut found, tokens.identity(token).await?)?;
+            agree(&mut found, tokens.identity(token, peer.connection.network).await?)?;
         }
         if self.trusted_header && headers.contains_key(PRINCIPAL) {
             agree(&mut found, named(headers, peer)?)?;

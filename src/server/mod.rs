@@ -179,9 +179,10 @@ impl Server {
         let keys = checkpoint_keys::read(&config.checkpoint)?;
         let authentication = CallerAuthentication::new(config, &clock).await?;
         let instruments = metrics.instruments();
-        let database =
-            Database::new(&config.database.for_shared_pool(&config.committer), &clock)?.measured_by(instruments);
+        let database = Database::new(&config.database.for_shared_pool(&config.committer), &clock)?;
         database.check().await?;
+        // Only now, because a gauge cannot be removed, and a start is tried again while Postgres is away.
+        let database = database.measured_by(instruments);
         warn_about_unknown_regions(config);
         let workspaces = WorkSpaces::connect(&workspaces::WorkSpacesSettings {
             accounts: config.accounts.clone(),

@@ -1,5 +1,7 @@
 //! What a replica signs after a superuser has rewritten a ledger and deleted its checkpoints.
 
+use std::time::Duration;
+
 use sharewarden::{audit::ConfirmError, clock::Clock, server};
 use sharewarden_client::proto::v1::GetCheckpointRequest;
 use sharewarden_testkit::{
@@ -13,8 +15,12 @@ use crate::audit::*;
 
 /// The sizes of the stored checkpoints of the ledger, in order.
 async fn signed_sizes(stack: &Stack) -> Vec<i64> {
+    signed_sizes_of(stack, ACCOUNT).await
+}
+
+async fn signed_sizes_of(stack: &Stack, account: &str) -> Vec<i64> {
     sqlx::query_scalar("SELECT size FROM ledger_checkpoint WHERE account_id = $1 ORDER BY size")
-        .bind(ACCOUNT)
+        .bind(account)
         .fetch_all(&stack.pool)
         .await
         .unwrap()
@@ -46,7 +52,12 @@ async fn replica_that_signs(stack: &Stack) -> RunningServer {
     let replica = stack.second_server("").await;
     let mut client = replica.client().await;
     client.grant_share_permission(as_tester(denied())).await.unwrap_err();
-    stack.checkpoint_of(OTHER_ACCOUNT, 1).await;
+    let signed = async {
+        while signed_sizes_of(stack, OTHER_ACCOUNT).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(TIMEOUT, signed).await.expect("it signs in time");
     replica
 }
 
@@ -131,8 +142,9 @@ async fn a_checkpoint_that_was_read_at_the_start_is_remembered_after_its_row_is_
     let mut stack = Stack::start().await;
     stack.grant_many(0, 3).await;
     stack.checkpoint_of(ACCOUNT, 6).await;
-    let replica = replica_that_signs(&stack).await;
+    // No other replica can tell the checkpoint.
     stack.stop_server().await;
+    let replica = replica_that_signs(&stack).await;
     rewrite(&stack, 2).await;
     stack.tamper("DELETE FROM ledger_checkpoint").await;
     grant_at(&replica, 3).await;

@@ -92,6 +92,12 @@ impl Server {
         endpoint.connect().await.unwrap()
     }
 
+    /// A connection from another loopback address, which is another network.
+    pub(crate) async fn channel_from(&self, address: [u8; 4]) -> Channel {
+        let endpoint = Channel::from_shared(format!("http://{}", self.address)).unwrap();
+        endpoint.local_address(Some(address.into())).connect().await.unwrap()
+    }
+
     pub(crate) async fn client(&self) -> SharePermissionServiceClient<Channel> {
         SharePermissionServiceClient::new(self.channel().await)
     }

@@ -399,7 +399,7 @@ fn is_unverifiable(status: &Status) -> bool {
 #[tokio::test]
 async fn while_the_issuer_hangs_unknown_keys_take_no_place_of_a_call_and_known_keys_do_not_wait() {
     const CALLS: usize = 200;
-    const WAITING: usize = 64;
+    const WAITING: usize = 16;
     let key = TokenKey::es256("one");
     let issuer = Issuer::listing(&[&key]).await;
     let guard = by_tokens(issuer.tokens(Duration::ZERO).await);
@@ -421,18 +421,23 @@ async fn while_the_issuer_hangs_unknown_keys_take_no_place_of_a_call_and_known_k
         assert!(is_unverifiable(&refused), "{refused:?}");
     }
     issuer.is_asked(2).await;
+    let elsewhere = server.channel_from([127, 0, 0, 2]).await;
+    let unknown_elsewhere = key.sign_as("unknown-elsewhere", &claims(json!({})));
+    let mut waits = Box::pin(async { known(&elsewhere, &unknown_elsewhere).await.unwrap_err() });
     let token = key.sign(&claims(json!({})));
     let unanswered = |unknown: &mut FuturesUnordered<_>| unknown.next().now_or_never().is_none();
     for _ in 0..20 {
         assert_eq!(known(&channel, &token).await.unwrap(), "pipeline@example.com");
         assert!(unanswered(&mut unknown), "they wait for the issuer");
+        assert!((&mut waits).now_or_never().is_none(), "another network waits too");
     }
     assert_eq!(issuer.asked(), 2, "at the start, and once for all unknown keys");
     issuer.hangs.send_replace(false);
+    assert_eq!(waits.await.code(), Code::Unauthenticated);
     while let Some(refused) = unknown.next().await {
         assert_eq!(refused.code(), Code::Unauthenticated);
     }
-    drop((channel, others));
+    drop((channel, others, elsewhere));
     server.stop().await;
 }
 

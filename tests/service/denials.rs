@@ -188,9 +188,13 @@ async fn over_the_budget_an_accepted_request_is_replayed_and_a_refused_one_is_ju
         PolicySet::new([(ACCOUNT.parse().unwrap(), ShareWith::Anyone)], [binding])
     };
     stack.policy().replace(policy(Role::Viewer));
+    // A replay that is answered takes nothing from the budget, so the first refusal is recorded.
+    let replayed = client.grant_share_permission(as_tester(accepted.clone())).await;
+    assert!(replayed.unwrap().into_inner().replayed);
     for request in [with_id(), refused_first.clone()] {
         let status = client.grant_share_permission(as_tester(request)).await.unwrap_err();
         assert_eq!(reason(&status), "POLICY_DENIED");
+        assert_eq!(bodies(&stack, ACCOUNT, "change.denied").await.len(), 1);
     }
     let replayed = client.grant_share_permission(as_tester(accepted.clone())).await;
     let replayed = replayed.unwrap().into_inner();

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use sharewarden::{clock::Clock, config::DatabaseConfig, store::Database};
 use sharewarden_client::proto::v1::{change, share_permission_service_client::SharePermissionServiceClient};
 use sharewarden_simulator::{Effect, Fault, FaultTiming};
-use sharewarden_testkit::{postgres::database, stack::*};
+use sharewarden_testkit::{postgres::database, proxy::Proxy, stack::*};
 use sqlx::{Connection, PgConnection};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader, Lines},
@@ -50,21 +50,20 @@ pub(crate) fn stderr(output: &Output) -> String {
 
 /// Reads lines until one contains this text.
 pub(crate) async fn line_with<R: AsyncRead + Unpin>(lines: &mut Lines<BufReader<R>>, text: &str) -> String {
+    let mut read = String::new();
     let found = async {
         loop {
-            let line = lines
-                .next_line()
-                .await
-                .unwrap()
-                .unwrap_or_else(|| panic!("the output ended before {text:?}"));
+            let line = lines.next_line().await.unwrap();
+            let line = line.unwrap_or_else(|| panic!("the output ended before {text:?}:\n{read}"));
             if line.contains(text) {
                 return line;
             }
+            read.push_str(&line);
+            read.push('\n');
         }
     };
-    tokio::time::timeout(TIMEOUT, found)
-        .await
-        .unwrap_or_else(|_| panic!("no line with {text:?} in time"))
+    let found = tokio::time::timeout(TIMEOUT, found).await;
+    found.unwrap_or_else(|_| panic!("no line with {text:?} in time:\n{read}"))
 }
 
 pub(crate) fn signal(child: &Child, signal: Signal) {
@@ -327,6 +326,52 @@ async fn serve_ends_at_once_if_the_role_or_the_database_does_not_exist() {
             "{refused_with}"
         );
     }
+    simulator.shutdown().await;
+}
+
+/// No connection is made, so the URL can have any host.
+#[tokio::test]
+async fn no_command_prints_or_logs_a_value_of_a_database_url_that_it_refuses() {
+    for (url, name) in [
+        ("postgres://u@127.0.0.1/db?sslpassword=hunter2", "sslpassword"),
+        ("postgres://u@127.0.0.1/db?sslmode=hunter2", "sslmode"),
+        (
+            "postgres://u@127.0.0.1/db?sslmode=disable&password=hunter2&=hunter2",
+            "parameter",
+        ),
+        ("postgres://u:hunter2/hunter2@127.0.0.1/db", "database.url"),
+        ("postgres://u:hunter2?hunter2@127.0.0.1/db", "database.url"),
+        ("postgres://u:hunter2#hunter2@127.0.0.1/db", "database.url"),
+    ] {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let text = config_text(url, "http://127.0.0.1:1", "log.filter = \"trace\"\n");
+        file.write_all(text.as_bytes()).unwrap();
+        for command in [&["config", "check"][..], &["migrate"], &["serve"]] {
+            let refused = output(program().args(command).arg("--config").arg(file.path())).await;
+            let said = format!("{}{}", stderr(&refused), String::from_utf8_lossy(&refused.stdout));
+            assert!(!refused.status.success(), "{command:?} {url}: {said}");
+            assert!(
+                said.contains(name) && !said.contains("hunter2"),
+                "{command:?} {url}: {said}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_database_at_an_ipv6_address_is_migrated_and_served() {
+    let (database, simulator) = tokio::join!(database(), simulator());
+    let proxy = Proxy::start_on_ipv6(database.url()).await;
+    let url = proxy.url(database.url());
+    assert!(url.contains("@[::1]:"), "{url}");
+    let text = config_text(&url, &simulator.url(), "log.filter = \"info\"\n");
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    let migrated = output(program().arg("migrate").arg("--config").arg(file.path())).await;
+    assert!(migrated.status.success(), "{}", stderr(&migrated));
+    let mut served = ServerProcess::start(&text).await;
+    served.terminate();
+    assert!(served.child.wait().await.unwrap().success());
     simulator.shutdown().await;
 }
 

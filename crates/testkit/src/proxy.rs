@@ -30,6 +30,8 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+const LOOPBACK: &str = "127.0.0.1:0";
+
 /// What happens to all connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
@@ -81,16 +83,22 @@ pub struct Proxy {
 impl Proxy {
     /// Starts a proxy for the server in this `postgres://` URL (TCP, or a socket with `?host=/folder`).
     pub async fn start(upstream: &str) -> Self {
-        Self::start_for(ProxyTarget::of(upstream), true).await
+        Self::start_for(LOOPBACK, ProxyTarget::of(upstream), true).await
+    }
+
+    /// As [`start`](Self::start), on the loopback address of IPv6.
+    pub async fn start_on_ipv6(upstream: &str) -> Self {
+        Self::start_for("[::1]:0", ProxyTarget::of(upstream), true).await
     }
 
     /// Starts a proxy for any other TCP server. It ignores COMMITs, and rules apply only to new connections.
     pub async fn start_plain(upstream: SocketAddr) -> Self {
-        Self::start_for(ProxyTarget::Tcp(upstream.ip().to_string(), upstream.port()), false).await
+        let upstream = ProxyTarget::Tcp(upstream.ip().to_string(), upstream.port());
+        Self::start_for(LOOPBACK, upstream, false).await
     }
 
-    async fn start_for(upstream: ProxyTarget, speaks_postgres: bool) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    async fn start_for(listen: &str, upstream: ProxyTarget, speaks_postgres: bool) -> Self {
+        let listener = TcpListener::bind(listen).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let shared = Arc::new(ProxyState {

@@ -1,15 +1,23 @@
 //! Callers that want to harm: a viewer that asks for the largest pages and reads nothing, and a principal without a role that
 //! sends grants as fast as it can.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    io::{self, Read},
+    net::SocketAddr,
+    process::Stdio,
+    sync::Arc,
+};
 
 use bytes::Bytes;
-use clap::ValueEnum;
+use clap::{ValueEnum, builder::PossibleValue};
 use http::{HeaderValue, Method};
 use prost::Message;
 use sharewarden_client::proto::v1::{GrantSharePermissionRequest, ListAuditEntriesRequest};
 use sharewarden_testkit::http2::{Http2Call, Http2Connection};
-use tokio::task::JoinSet;
+use tokio::{
+    process::{Child, Command},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
@@ -28,30 +36,49 @@ pub(crate) enum Hostile {
     Nobody,
 }
 
-/// The running hostile callers.
-pub(crate) struct Attack {
-    callers: JoinSet<()>,
-    stop: CancellationToken,
-    counts: Counts,
-}
+/// The process of the hostile callers. In reality they have machines of their own. So it has the lowest priority: what is
+/// measured is the work that they give the server, not the processor time that they need themselves.
+pub(crate) struct Attack(Child);
 
 impl Attack {
     pub(crate) fn start(address: SocketAddr, hostile: &[Hostile], seed: u64) -> Self {
-        let (mut callers, stop, counts) = (JoinSet::new(), CancellationToken::new(), Counts::default());
-        for _ in 0..CONNECTIONS * usize::from(hostile.contains(&Hostile::Viewer)) {
-            callers.spawn(until(stop.clone(), read_nothing(address, counts.clone())));
-        }
-        for number in 0..NOBODIES * usize::from(hostile.contains(&Hostile::Nobody)) {
-            let caller = Caller::new(address, seed.wrapping_add(1000 + number as u64), &counts);
-            callers.spawn(until(stop.clone(), grant_without_role(caller)));
-        }
-        Self { callers, stop, counts }
+        let names = hostile.iter().filter_map(ValueEnum::to_possible_value);
+        let names: Vec<_> = names.map(|name: PossibleValue| name.get_name().to_owned()).collect();
+        let child = Command::new("nice")
+            .args(["-n", "19"])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--attack", &address.to_string(), "--hostile", &names.join(",")])
+            .args(["--seed", &seed.to_string()])
+            .stdin(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        Self(child)
     }
 
-    pub(crate) async fn stop(self) -> Counts {
-        self.stop.cancel();
-        self.callers.join_all().await;
-        self.counts
+    /// Stops the callers. They print what they got.
+    pub(crate) async fn stop(mut self) {
+        drop(self.0.stdin.take());
+        self.0.wait().await.unwrap();
+    }
+}
+
+/// Attacks until standard input ends, and prints the answers.
+pub(crate) async fn run(address: SocketAddr, hostile: &[Hostile], seed: u64) {
+    let (mut callers, stop, counts) = (JoinSet::new(), CancellationToken::new(), Counts::default());
+    for _ in 0..CONNECTIONS * usize::from(hostile.contains(&Hostile::Viewer)) {
+        callers.spawn(until(stop.clone(), read_nothing(address, counts.clone())));
+    }
+    for number in 0..NOBODIES * usize::from(hostile.contains(&Hostile::Nobody)) {
+        let caller = Caller::new(address, seed.wrapping_add(1000 + number as u64), &counts);
+        callers.spawn(until(stop.clone(), grant_without_role(caller)));
+    }
+    let ended = tokio::task::spawn_blocking(|| io::stdin().read_to_end(&mut Vec::new()));
+    ended.await.unwrap().unwrap();
+    stop.cancel();
+    callers.join_all().await;
+    for (outcome, count) in counts.outcomes() {
+        println!("hostile: {outcome}: {count}");
     }
 }
 

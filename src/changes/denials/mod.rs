@@ -61,6 +61,11 @@ impl Denials {
         self.table().take(&intent.principal, self.clock.monotonic_now())
     }
 
+    /// Gives back what [`take`](Self::take) took: nothing was recorded, because the request was accepted before.
+    pub(super) fn give_back(&self, intent: &Intent) {
+        self.table().give_back(&intent.principal);
+    }
+
     /// Counts a refusal over the budget. `rule` is the message of the rule that refused.
     pub(super) fn count(&self, intent: &Intent, rule: &str) {
         self.instruments.denial_counted(intent.action);

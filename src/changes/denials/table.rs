@@ -71,6 +71,12 @@ impl Table {
         is_left
     }
 
+    /// Gives back one refusal that was not recorded.
+    pub(super) fn give_back(&mut self, principal: &Principal) {
+        let tally = self.named.get_mut(principal).unwrap_or(&mut self.others);
+        tally.full_at = tally.full_at.minus(self.refill_every);
+    }
+
     /// Counts a refusal of the principal, whose budget is spent.
     pub(super) fn count(&mut self, principal: &Principal, account: AccountId, rule: &str, at: Timestamp) {
         let named = self.named.get_mut(principal);

@@ -157,7 +157,7 @@ impl Taken {
             tracing::warn!(
                 connections,
                 %network,
-                "all connections were in use: connections without an admitted call were closed for new ones (server.max_connections)"
+                "all connections of a port were in use: connections without an admitted call were closed for new ones (API: server.max_connections)"
             );
         }
     }

@@ -1,6 +1,6 @@
 //! The ledgers that this process began: their state after its first commit to them.
 //!
-//! A ledger without a checkpoint is signed only if it leads on from such a state: the database alone cannot show that a ledger is
+//! A ledger without a checkpoint is signed only if it extends such a state: the database alone cannot show that a ledger is
 //! new. The state is kept from before the commit, because the answer to the commit can be lost.
 
 use std::{
@@ -49,9 +49,9 @@ impl Beginnings {
         self.lock().remove(&account);
     }
 
-    /// True if a ledger that this process began has no checkpoint yet.
-    pub fn any(&self) -> bool {
-        !self.lock().is_empty()
+    /// The accounts of the ledgers that this process began and that have no checkpoint yet.
+    pub fn accounts(&self) -> Vec<AccountId> {
+        self.lock().keys().copied().collect()
     }
 
     /// Signals a commit to these ledgers.
@@ -93,6 +93,6 @@ mod tests {
         beginnings.notify(&[(account, 1)]);
         beginnings.committed().await;
         beginnings.forget(account);
-        assert!(!beginnings.any() && beginnings.of(account).is_empty());
+        assert!(beginnings.accounts().is_empty() && beginnings.of(account).is_empty());
     }
 }

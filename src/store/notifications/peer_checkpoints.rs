@@ -38,6 +38,8 @@ pub struct Received {
     pub notes: Vec<String>,
     /// A replica asks for all checkpoints.
     pub is_asked: bool,
+    /// The number of notes that were dropped.
+    pub dropped: usize,
     bytes: usize,
 }
 
@@ -71,6 +73,8 @@ impl PeerCheckpoints {
         } else if received.bytes + payload.len() <= MAX_WAITING {
             received.bytes += payload.len();
             received.notes.push(payload.to_owned());
+        } else {
+            received.dropped += 1;
         }
         self.0.received_changed.notify_one();
     }
@@ -106,9 +110,10 @@ mod tests {
             peers.receive(&flood);
         }
         let received = peers.take();
+        let kept = MAX_WAITING / MAX_PAYLOAD;
         assert_eq!(
-            (received.notes.len(), received.is_asked),
-            (MAX_WAITING / MAX_PAYLOAD, false)
+            (received.notes.len(), received.dropped, received.is_asked),
+            (kept, 1000 - kept, false)
         );
         peers.send(["x".repeat(MAX_PAYLOAD + 1), "short".into()]);
         assert_eq!(peers.take_unsent(), ["short"]);

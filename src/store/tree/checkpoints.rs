@@ -150,12 +150,13 @@ pub async fn latest_of_each(
     rows.into_iter().map(StoredCheckpoint::try_from).collect()
 }
 
-/// At most `limit` ledgers that differ from their last checkpoint, or this one if it differs. One scan of the heads, with
-/// one lookup by key for each.
+/// At most `limit` ledgers that differ from their last checkpoint, of `accounts` if given. One scan of the heads, with one lookup
+/// by key for each.
 ///
 /// # Errors
 /// When Postgres does not answer.
-pub async fn grown(database: &Database, account: Option<AccountId>, limit: u32) -> Result<Vec<Grown>, StoreError> {
+pub async fn grown(database: &Database, accounts: Option<&[AccountId]>, limit: u32) -> Result<Vec<Grown>, StoreError> {
+    let accounts = accounts.map(|accounts| accounts.iter().map(|id| id.as_str().to_owned()).collect::<Vec<_>>());
     let query = sqlx::query!(
         r#"SELECT ledger.account_id, ledger.size, ledger.root, signed.size AS "signed_size?", signed.root AS "signed_root?",
                signed.note AS "note?", signed.signed_at AS "signed_at?"
@@ -165,10 +166,10 @@ pub async fn grown(database: &Database, account: Option<AccountId>, limit: u32) 
                WHERE checkpoint.account_id = ledger.account_id ORDER BY size DESC LIMIT 1
            ) signed ON true
            WHERE (ledger.size <> coalesce(signed.size, 0) OR ledger.root <> signed.root)
-               AND ($2::text IS NULL OR ledger.account_id = $2)
+               AND ($2::text[] IS NULL OR ledger.account_id = ANY($2))
            ORDER BY ledger.last_recorded_at LIMIT $1"#,
         i64::from(limit),
-        account.as_ref().map(AccountId::as_str),
+        accounts.as_deref(),
     );
     let rows = database.run(async |conn| query.fetch_all(conn).await).await?;
     rows.into_iter()

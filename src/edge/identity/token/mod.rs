@@ -2,6 +2,8 @@
 //!
 //! `jsonwebtoken` verifies the signature. This module checks the claims, because it must use the service's clock.
 
+use std::net::IpAddr;
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, Validation, errors::ErrorKind};
 use serde::Deserialize;
@@ -41,11 +43,11 @@ impl Tokens {
         }
     }
 
-    /// The identity in a token. Waits for a fetch of the keys if the token's key is not known.
+    /// The identity in a token. Waits for a fetch of the keys if the token's key is not known. `network` is that of the caller.
     ///
     /// # Errors
     /// Why the token is refused.
-    pub async fn identity(&self, token: &str) -> Result<Identity, AuthenticationFailure> {
+    pub async fn identity(&self, token: &str, network: IpAddr) -> Result<Identity, AuthenticationFailure> {
         let header = header(token)?;
         let algorithm = algorithm(&header.alg)?;
         // A recipient must refuse a critical header that it does not support (RFC 7515, section 4.1.11). None is supported here.
@@ -53,7 +55,7 @@ impl Tokens {
             return Err(AuthenticationFailure::TokenMalformed);
         }
         let kid = header.kid.ok_or(AuthenticationFailure::TokenKey)?;
-        let key = self.keys.find(&kid, algorithm).await?;
+        let key = self.keys.find(&kid, algorithm, network).await?;
         let mut validation = Validation::new(algorithm);
         validation.required_spec_claims.clear();
         (validation.validate_exp, validation.validate_aud) = (false, false);

@@ -10,6 +10,7 @@
 use std::{
     collections::HashMap,
     error::Error as StdError,
+    net::IpAddr,
     path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
@@ -21,11 +22,12 @@ use jsonwebtoken::{
 };
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::{
     clock::{Clock, MonotonicInstant},
     config::JwtConfig,
+    edge::holder_limit::HolderLimit,
     worker::{NextRound, Trigger, Worker},
 };
 
@@ -36,6 +38,9 @@ const MAX_KEYS: usize = 256;
 
 /// Maximum calls that wait for a fetch. Further ones are refused at once.
 const MAX_WAITING: usize = 64;
+
+/// Maximum calls of one network that wait for a fetch.
+const MAX_WAITING_PER_NETWORK: usize = 16;
 
 /// The keys cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +75,7 @@ struct TokenKeysState {
     current: RwLock<Option<Arc<FetchedKeys>>>,
     /// The lock is held during a fetch, so other callers wait for its result.
     last_attempt: Arc<Mutex<Option<FetchAttempt>>>,
-    waiting: Semaphore,
+    waiting: HolderLimit<IpAddr>,
 }
 
 /// A fetch that was started.
@@ -98,7 +103,7 @@ impl TokenKeys {
             clock,
             current: RwLock::default(),
             last_attempt: Arc::default(),
-            waiting: Semaphore::new(MAX_WAITING),
+            waiting: HolderLimit::new(MAX_WAITING, MAX_WAITING_PER_NETWORK),
         }));
         match keys.fetch_now().await {
             Err(problem) if is_file => Err(problem),
@@ -110,13 +115,18 @@ impl TokenKeys {
         }
     }
 
-    /// The key with this id, for this algorithm.
-    pub(super) async fn find(&self, kid: &str, algorithm: Algorithm) -> Result<DecodingKey, AuthenticationFailure> {
+    /// The key with this id, for this algorithm. `network` is that of the caller.
+    pub(super) async fn find(
+        &self,
+        kid: &str,
+        algorithm: Algorithm,
+        network: IpAddr,
+    ) -> Result<DecodingKey, AuthenticationFailure> {
         let current = self.current();
         if let Some(key) = current.as_ref().and_then(|current| current.keys.find(kid)) {
             return key.for_algorithm(algorithm);
         }
-        let is_up_to_date = self.fetch_unless_newer(current.as_ref()).await;
+        let is_up_to_date = self.fetch_unless_newer(current.as_ref(), network).await;
         let current = self.current().ok_or(AuthenticationFailure::TokenKeysUnavailable)?;
         match current.keys.find(kid) {
             Some(key) => key.for_algorithm(algorithm),
@@ -138,9 +148,9 @@ impl TokenKeys {
     }
 
     /// Fetches the keys, unless another caller has replaced `seen`, or the last fetch was less than `jwks_retry` ago. False: the
-    /// last fetch failed, or too many calls wait for it.
-    async fn fetch_unless_newer(&self, seen: Option<&Arc<FetchedKeys>>) -> bool {
-        let Ok(_place) = self.0.waiting.try_acquire() else {
+    /// last fetch failed, or too many calls wait for it, of all networks or of this one.
+    async fn fetch_unless_newer(&self, seen: Option<&Arc<FetchedKeys>>, network: IpAddr) -> bool {
+        let Some(_place) = self.0.waiting.take(&network) else {
             return false;
         };
         let last_attempt = self.0.last_attempt.clone().lock_owned().await;

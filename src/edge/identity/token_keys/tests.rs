@@ -9,6 +9,8 @@ use super::*;
 /// A public key of Ed25519 (RFC 8037, appendix A.2).
 const X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 
+const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
 fn ed25519(kid: &str) -> Value {
     json!({"kty": "OKP", "crv": "Ed25519", "x": X, "kid": kid})
 }
@@ -87,7 +89,7 @@ impl Issuer {
     }
 
     async fn find(&self, kid: &str) -> Result<(), AuthenticationFailure> {
-        self.keys.find(kid, Algorithm::EdDSA).await.map(drop)
+        self.keys.find(kid, Algorithm::EdDSA, HERE).await.map(drop)
     }
 }
 
@@ -149,7 +151,7 @@ async fn an_unusable_file_fails_the_start_and_an_unreachable_url_does_not() {
     let keys = TokenKeys::start(settings("https://127.0.0.1:1/jwks.json"), clock);
     let keys = keys.await.unwrap();
     assert_eq!(
-        keys.find("any", Algorithm::EdDSA).await.err(),
+        keys.find("any", Algorithm::EdDSA, HERE).await.err(),
         Some(AuthenticationFailure::TokenKeysUnavailable)
     );
 }

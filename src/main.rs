@@ -61,10 +61,14 @@ enum ProgramCommand {
     /// Check and print the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Print a completion script for a shell
+    /// Print the script that makes a shell complete commands, accounts, Regions, images, recipients and contexts
+    ///
+    /// The shell then asks this program, and this program asks the service that an option, a variable or a context names.
+    /// A completion takes at most a second.
     #[command(after_long_help = cli::with_examples(&[
         "sharewarden completions bash > ~/.local/share/bash-completion/completions/sharewarden",
         "sharewarden completions zsh > ~/.zfunc/_sharewarden",
+        "sharewarden completions fish > ~/.config/fish/completions/sharewarden.fish",
     ]))]
     Completions {
         /// The shell to complete for
@@ -215,6 +219,7 @@ fn command_line() -> clap::Command {
 }
 
 fn main() -> ExitCode {
+    cli::complete(command_line);
     let matches = cli::without_empty_variables(command_line()).try_get_matches();
     let arguments = matches.and_then(|matches| {
         cli::refuse_client_options(&mut command_line(), &matches)?;
@@ -248,7 +253,7 @@ async fn run(Arguments { client, command }: Arguments) -> ExitCode {
         ProgramCommand::Migrate(options) => migrate(options).await,
         ProgramCommand::Config(ConfigCommand::Check(options)) => check(options).await,
         ProgramCommand::Completions { shell } => {
-            cli::completions(shell, &mut command_line(), &mut io::stdout()).map_err(Into::into)
+            cli::completions(shell, &command_line(), &mut io::stdout()).map_err(Into::into)
         }
         ProgramCommand::Man { to } => cli::manual(command_line(), to.as_deref(), &mut io::stdout()).map_err(Into::into),
         ProgramCommand::Concepts => print_concepts(),

@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{
-        AccountId, ChangeId, Permission, PermissionKey, Region,
+        AccountId, ChangeId, Permission, PermissionKey, Principal, Region,
         image::{Image, Ownership},
     },
     store::{
@@ -78,6 +78,19 @@ impl ChangeService {
         changes::change(&self.database, account, id)
             .await?
             .ok_or(Error::ChangeNotFound(account, id))
+    }
+
+    /// True if the principal asked for the change: with the request that opened it, or with one that joined it.
+    ///
+    /// # Errors
+    /// An error of the store.
+    pub async fn is_asked_for_by(
+        &self,
+        account: AccountId,
+        id: ChangeId,
+        principal: &Principal,
+    ) -> Result<bool, Error> {
+        Ok(changes::is_asked_for_by(&self.database, account, id, principal).await?)
     }
 
     /// Lists at most `size` changes that follow `after`.

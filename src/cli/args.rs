@@ -58,6 +58,12 @@ pub enum ClientCommand {
         "sharewarden images -a 111122223333 -r eu-central-1 --shared --sort name",
     ]))]
     Images(ImagesArgs),
+    /// Tell how the service knows me: the principal, the credentials, the roles, and what I may do where
+    #[command(after_long_help = with_examples(&["sharewarden whoami", "sharewarden whoami -o json"]))]
+    Whoami,
+    /// List the accounts in which I have a role, with their Regions, what I may do, and the accounts that I may share with
+    #[command(after_long_help = with_examples(&["sharewarden accounts", "sharewarden accounts -o csv"]))]
+    Accounts(PageArgs),
     /// Query the audit history. Not parsed here: the program adds `audit archive`, which calls no service.
     #[command(skip)]
     Audit(AuditCommand),
@@ -109,7 +115,7 @@ pub enum ChangeCommand {
 pub(super) fn refuse_csv(command: &ClientCommand) -> Result<(), Failure> {
     use ClientCommand as C;
     let has_csv = match command {
-        C::List(_) | C::Change(ChangeCommand::List(_)) | C::Images(_) => true,
+        C::List(_) | C::Change(ChangeCommand::List(_)) | C::Images(_) | C::Accounts(_) => true,
         C::Audit(command) => command.has_csv(),
         C::Grant(_)
         | C::Revoke(_)
@@ -117,7 +123,8 @@ pub(super) fn refuse_csv(command: &ClientCommand) -> Result<(), Failure> {
         | C::Change(ChangeCommand::Show(_))
         | C::Checkpoint(_)
         | C::Health(_)
-        | C::Context(_) => false,
+        | C::Context(_)
+        | C::Whoami => false,
     };
     if has_csv {
         return Ok(());

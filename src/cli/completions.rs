@@ -1,14 +1,249 @@
-//! Completion scripts for shells.
+//! Completion for shells. A shell calls the program again for each completion, so that accounts, Regions, images and recipients
+//! come from the service, and the names of contexts from their file.
+//!
+//! The user waits for it at a prompt. So it answers within a second, says nothing about a failure, and calls only a service that
+//! an option, a variable or a context names.
 
-use std::io;
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    time::Duration,
+};
 
-use clap_complete::{Shell, generate};
+use clap::{Arg, Command, FromArgMatches};
+use clap_complete::{
+    CompleteEnv, Shell,
+    engine::{ArgValueCompleter, CompletionCandidate},
+    env::Shells,
+};
 
-/// Writes the completion script of `command` for `shell`.
-pub fn completions(shell: Shell, command: &mut clap::Command, out: &mut impl io::Write) -> io::Result<()> {
-    let name = command.get_name().to_owned();
-    // Into a buffer, because `generate` panics if a write fails, and a closed pipe is not an error.
-    let mut script = Vec::new();
-    generate(shell, command, name, &mut script);
-    out.write_all(&script)
+use super::{
+    ClientOptions, Environment,
+    connection::{self, AccessStub, Client, ShareStub},
+};
+use crate::{
+    domain::{AccountId, ImageId, Region},
+    proto::v1::{Account, ListAccountsRequest, ListImagesRequest},
+};
+
+/// The variable by which a shell asks for a completion.
+const VARIABLE: &str = "SHAREWARDEN_COMPLETE";
+
+/// How long a completion may take.
+const TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Writes the script that makes `shell` complete the program.
+pub fn completions(shell: Shell, command: &Command, out: &mut impl io::Write) -> io::Result<()> {
+    let (name, shell) = (command.get_name(), shell.to_string());
+    let shells = Shells::builtins();
+    let completer = shells
+        .completer(&shell)
+        .ok_or_else(|| io::Error::other("this shell has no completion"))?;
+    completer.write_registration(VARIABLE, name, name, name, out)
+}
+
+/// Answers a shell that asks for a completion, and exits. Does nothing if none asks.
+pub fn complete(command: fn() -> Command) {
+    CompleteEnv::with_factory(move || with_completers(command(), command))
+        .var(VARIABLE)
+        .complete();
+}
+
+/// Gives each argument that names something of the service its completer.
+fn with_completers(command: Command, whole: fn() -> Command) -> Command {
+    let command = command.mut_args(|arg: Arg| {
+        let complete: fn(&Line, &str) -> Vec<CompletionCandidate> = match arg.get_id().as_str() {
+            "account" => |line, _| line.accounts(""),
+            "region" => |line, _| line.regions(),
+            "image" => |line, _| line.images(""),
+            "with" => |line, _| line.recipients(),
+            "share" => Line::shares,
+            "context" | "context_name" => |line, _| line.contexts(),
+            _ => return arg,
+        };
+        arg.add(ArgValueCompleter::new(move |current: &OsStr| {
+            let (Some(current), Some(line)) = (current.to_str(), Line::read(whole())) else {
+                return Vec::new();
+            };
+            let mut candidates = complete(&line, current);
+            candidates.retain(|candidate| candidate.get_value().to_string_lossy().starts_with(current));
+            candidates
+        }))
+    });
+    command.mut_subcommands(|command| with_completers(command, whole))
+}
+
+/// The command line that is being completed, as far as it was typed.
+struct Line {
+    options: ClientOptions,
+    account: Option<String>,
+    region: Option<String>,
+}
+
+impl Line {
+    fn read(command: Command) -> Option<Self> {
+        let words = std::env::args_os().skip_while(|word| word != "--").skip(1);
+        Self::parse(command, words)
+    }
+
+    fn parse(command: Command, words: impl Iterator<Item = OsString>) -> Option<Self> {
+        // The line is not complete, so it may be wrong.
+        let matches = command.ignore_errors(true).try_get_matches_from(words).ok()?;
+        let options = ClientOptions::from_arg_matches(&matches).ok()?;
+        let mut options = options.in_environment(Environment::of_process());
+        options.timeout = TIMEOUT;
+        let mut leaf = &matches;
+        while let Some((_, next)) = leaf.subcommand() {
+            leaf = next;
+        }
+        let text = |id: &str| leaf.try_get_one::<String>(id).ok().flatten().cloned();
+        Some(Self {
+            account: text("account"),
+            region: text("region"),
+            options,
+        })
+    }
+
+    fn contexts(&self) -> Vec<CompletionCandidate> {
+        let file = self.options.context_file().unwrap_or_default();
+        let names = file.contexts.into_iter();
+        names.map(|context| CompletionCandidate::new(context.name)).collect()
+    }
+
+    /// The accounts, each followed by `end`.
+    fn accounts(&self, end: &str) -> Vec<CompletionCandidate> {
+        let accounts = self.ask(accounts).unwrap_or_default();
+        let candidate = |account: Account| {
+            let id: AccountId = account.account_id.parse().ok()?;
+            Some(CompletionCandidate::new(format!("{id}{end}")).help(Some(account.regions.join(" ").into())))
+        };
+        accounts.into_iter().filter_map(candidate).collect()
+    }
+
+    /// The Regions of the account, or else of all accounts.
+    fn regions(&self) -> Vec<CompletionCandidate> {
+        let account = self.account();
+        let accounts = self.ask(accounts).unwrap_or_default().into_iter();
+        let accounts = accounts.filter(|found| account.as_ref().is_none_or(|id| *id == found.account_id));
+        let mut regions: Vec<Region> = accounts
+            .flat_map(|account| account.regions)
+            .filter_map(|id| id.parse().ok())
+            .collect();
+        regions.sort();
+        regions.dedup();
+        regions
+            .into_iter()
+            .map(|id| CompletionCandidate::new(id.to_string()))
+            .collect()
+    }
+
+    /// The accounts that the images of the account may be shared with.
+    fn recipients(&self) -> Vec<CompletionCandidate> {
+        let account = self.account();
+        let accounts = self.ask(accounts).unwrap_or_default().into_iter();
+        let accounts = accounts.filter(|found| account.as_ref().is_none_or(|id| *id == found.account_id));
+        let recipients = accounts.flat_map(|account| account.recipients.unwrap_or_default().account_ids);
+        let mut recipients: Vec<AccountId> = recipients.filter_map(|id| id.parse().ok()).collect();
+        recipients.sort();
+        recipients.dedup();
+        recipients
+            .into_iter()
+            .map(|id| CompletionCandidate::new(id.to_string()))
+            .collect()
+    }
+
+    /// The images of the account in the Region, each after `start`.
+    fn images(&self, start: &str) -> Vec<CompletionCandidate> {
+        let (Some(account_id), Some(region)) = (self.account(), self.region()) else {
+            return Vec::new();
+        };
+        let request = ListImagesRequest {
+            account_id,
+            region,
+            ..ListImagesRequest::default()
+        };
+        let images = self.ask(async |client| {
+            let answer = client
+                .call(client.deadline(), request, async |mut stub: ShareStub, request| {
+                    stub.list_images(request).await
+                })
+                .await;
+            Some(answer.ok()?.images)
+        });
+        let images = images.unwrap_or_default().into_iter();
+        let candidate = |image: crate::proto::v1::Image| {
+            let id: ImageId = image.image_id.parse().ok()?;
+            let name = super::text::one_line(&image.name);
+            Some(CompletionCandidate::new(format!("{start}{id}")).help(Some(name.into())))
+        };
+        images.filter_map(candidate).collect()
+    }
+
+    /// The next part of ACCOUNT/REGION/IMAGE; before a slash also the images of the defaults.
+    fn shares(&self, current: &str) -> Vec<CompletionCandidate> {
+        let within = |account: &str, region: Option<&str>| Self {
+            options: self.options.clone(),
+            account: Some(account.to_owned()),
+            region: region.map(str::to_owned),
+        };
+        match current.split('/').collect::<Vec<_>>()[..] {
+            [account, _] => {
+                let regions = within(account, None).regions().into_iter();
+                let whole = |region: CompletionCandidate| {
+                    CompletionCandidate::new(format!("{account}/{}/", region.get_value().to_string_lossy()))
+                };
+                regions.map(whole).collect()
+            }
+            [account, region, _] => within(account, Some(region)).images(&format!("{account}/{region}/")),
+            [_] => {
+                let mut candidates = self.accounts("/");
+                candidates.extend(self.images(""));
+                candidates
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn account(&self) -> Option<String> {
+        self.in_context()?.account(self.account.clone()).ok()
+    }
+
+    fn region(&self) -> Option<String> {
+        self.in_context()?.region(self.region.clone()).ok()
+    }
+
+    fn in_context(&self) -> Option<ClientOptions> {
+        self.options.with_context().ok()
+    }
+
+    /// Asks the service, if it is named. `None` after any failure.
+    fn ask<T>(&self, question: impl AsyncFnOnce(Client) -> Option<T>) -> Option<T> {
+        let options = self.in_context().filter(ClientOptions::names_server)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .ok()?;
+        let answer = async {
+            let client = connection::open(&options).await.ok()?;
+            question(client).await
+        };
+        let answer = runtime.block_on(async { tokio::time::timeout(TIMEOUT, answer).await });
+        // A name that is still being resolved does not delay the prompt.
+        runtime.shutdown_background();
+        answer.ok()?
+    }
+}
+
+/// The first page of accounts.
+async fn accounts(client: Client) -> Option<Vec<Account>> {
+    let request = ListAccountsRequest {
+        page_size: 500,
+        ..ListAccountsRequest::default()
+    };
+    let answer = client
+        .call(client.deadline(), request, async |mut stub: AccessStub, request| {
+            stub.list_accounts(request).await
+        })
+        .await;
+    Some(answer.ok()?.accounts)
 }

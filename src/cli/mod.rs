@@ -8,6 +8,7 @@
 //! for programs. `diagnosis` finds out why the service cannot be talked to, and `live_line` shows what a pending change waits
 //! for. `audit` has the commands of the audit history.
 
+mod access;
 mod args;
 pub mod audit;
 mod cell;
@@ -52,7 +53,7 @@ use args::refuse_csv;
 pub use args::{ChangeArgs, ChangeCommand, ClientCommand, GrantRevokeArgs, ListArgs, ShareFilterArgs, StateFilter};
 pub use audit::{AuditCommand, KeyCommand, key};
 pub use changes::{ChangeStateFilter, ChangesArgs};
-pub use completions::completions;
+pub use completions::{complete, completions};
 pub use console::{Console, colors_stdout, locale_is_utf8, terminal_width};
 pub use context::{ContextCommand, SetContextArgs};
 pub use environment::Environment;
@@ -108,6 +109,8 @@ async fn ask(options: &ClientOptions, command: ClientCommand, console: &mut Cons
         ClientCommand::Change(ChangeCommand::List(args)) => changes::changes(options, &client, args, console).await,
         ClientCommand::Change(ChangeCommand::Show(args)) => read::change(options, &client, args, console).await,
         ClientCommand::Images(args) => images::images(options, &client, args, console).await,
+        ClientCommand::Whoami => access::whoami(options, &client, console).await,
+        ClientCommand::Accounts(args) => access::accounts(options, &client, &args, console).await,
         ClientCommand::Audit(command) => audit::run(options, &client, command, console).await,
         ClientCommand::Checkpoint(args) => audit::checkpoint(options, &client, args, console).await,
         // `perform` has handled them, without credentials.

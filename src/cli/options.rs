@@ -163,6 +163,11 @@ impl ClientOptions {
         url(&self.server_uri())
     }
 
+    /// True if something names the service: an option, a variable or a context.
+    pub(super) fn names_server(&self) -> bool {
+        self.server.is_some()
+    }
+
     /// The principal: the given one, or the OS user; `None` if the OS gives no name that can be sent.
     pub(super) fn principal(&self) -> Option<AsciiMetadataValue> {
         self.principal

@@ -119,7 +119,7 @@ pub struct RoleConfig {
 pub enum Role {
     /// Reads permissions, changes, images and the history.
     Viewer,
-    /// Grants and revokes. Reads nothing.
+    /// Grants and revokes. Reads only the changes that it asked for.
     Operator,
     /// Reads what viewers read, exports ledgers, and asks for checkpoints and proofs.
     Auditor,

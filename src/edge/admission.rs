@@ -3,6 +3,7 @@
 //! among all calls. A caller that is not admitted takes no place. Rules that depend on the message are checked later.
 
 use std::{
+    collections::BTreeSet,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -20,7 +21,7 @@ use crate::{
 };
 
 use super::{
-    AuthenticationFailure, Authenticator, Identity, RefusedCallers,
+    AuthenticationFailure, Authenticator, CredentialKind, Identity, RefusedCallers,
     answers::{Answers, CallMemory},
     limits::{Limit, LimitReached, Limits, Permit, PermitBody},
     listener::Peer,
@@ -31,9 +32,13 @@ use super::{
 #[derive(Debug, Clone)]
 pub(crate) struct Admitted {
     pub(crate) principal: Principal,
+    /// The kinds of its credentials.
+    pub(crate) credentials: Vec<CredentialKind>,
     pub(crate) operation: Privilege,
     /// The accounts in which the principal may call this method.
     pub(crate) scope: Scope,
+    /// With [`Privilege::Own`]: the accounts in which the principal may read everything, and not only what is its own.
+    pub(crate) reads: Scope,
     /// When the credentials expire; `None`: never.
     pub(crate) until: Option<Timestamp>,
     /// Counts and logs the call if the message shows that it is not allowed.
@@ -115,6 +120,10 @@ impl AdmissionRules {
             .map_err(NotAdmitted::OverQuota)?;
         let (operation, limit) = method.ok_or(NotAdmitted::NoSuchMethod)?;
         let scope = self.policy.scope(&principal, operation);
+        let reads = match operation {
+            Privilege::Own => self.policy.scope(&principal, Privilege::Read),
+            _ => Scope::Only(BTreeSet::new()),
+        };
         let is_recorded = matches!(operation, Privilege::Grant | Privilege::Revoke);
         // A grant or revoke that no role of the principal allows goes on: the refusal must be recorded in the ledger.
         if scope.is_empty() && !is_recorded {
@@ -131,8 +140,10 @@ impl AdmissionRules {
         request.extensions_mut().insert(principal.clone());
         request.extensions_mut().insert(Admitted {
             principal,
+            credentials: identity.credentials,
             operation,
             scope,
+            reads,
             until: identity.until,
             refused: self.refused.clone(),
             memory: memory.clone(),

@@ -8,7 +8,7 @@ use http::{HeaderMap, header::AUTHORIZATION};
 
 use crate::{clock::Clock, domain::Timestamp};
 
-use super::{AuthenticationFailure, Identity, Tokens, listener::Peer};
+use super::{AuthenticationFailure, CredentialKind, Identity, Tokens, listener::Peer};
 
 /// The metadata in which a trusted proxy or a client on this machine names the principal.
 pub const PRINCIPAL: &str = "x-sharewarden-principal";
@@ -62,7 +62,10 @@ impl Authenticator {
 fn agree(found: &mut Option<Identity>, next: Identity) -> Result<(), AuthenticationFailure> {
     match found {
         None => *found = Some(next),
-        Some(first) if first.principal == next.principal => first.until = sooner(first.until, next.until),
+        Some(first) if first.principal == next.principal => {
+            first.until = sooner(first.until, next.until);
+            first.credentials.extend(next.credentials);
+        }
         Some(_) => return Err(AuthenticationFailure::Contradicting),
     }
     Ok(())
@@ -96,6 +99,7 @@ fn named(headers: &HeaderMap, peer: &Peer) -> Result<Identity, AuthenticationFai
     let name = only_header(headers, PRINCIPAL).and_then(|name| name.parse().ok());
     Ok(Identity {
         principal: name.ok_or(AuthenticationFailure::Malformed)?,
+        credentials: vec![CredentialKind::TrustedHeader],
         until: None,
     })
 }
@@ -136,6 +140,7 @@ mod tests {
     fn identity(name: &str, until: Option<&str>) -> Identity {
         Identity {
             principal: name.parse().unwrap(),
+            credentials: vec![CredentialKind::Certificate],
             until: until.map(|until| Timestamp::parse(until).unwrap()),
         }
     }

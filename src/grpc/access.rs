@@ -11,6 +11,8 @@ pub(super) enum NamedAccounts<'a> {
     Several(&'a [String]),
     /// A change. The use case asks the policy, so that a refusal is recorded in the ledger.
     Change,
+    /// None: the answer is about the caller, and shows only accounts in which it has a role.
+    Caller,
 }
 
 impl NamedAccounts<'_> {
@@ -21,7 +23,7 @@ impl NamedAccounts<'_> {
         match self {
             Self::One(account) => covers(account),
             Self::Several(accounts) => !accounts.is_empty() && accounts.iter().all(|account| covers(account)),
-            Self::Change => true,
+            Self::Change | Self::Caller => true,
         }
     }
 }
@@ -78,6 +80,18 @@ several_accounts!(
 impl NamesAccounts for v1::ListAuditEntriesRequest {
     fn accounts(&self) -> NamedAccounts<'_> {
         NamedAccounts::Several(self.filter.as_ref().map_or(&[], |filter| &filter.account_ids))
+    }
+}
+
+impl NamesAccounts for v1::GetCallerIdentityRequest {
+    fn accounts(&self) -> NamedAccounts<'_> {
+        NamedAccounts::Caller
+    }
+}
+
+impl NamesAccounts for v1::ListAccountsRequest {
+    fn accounts(&self) -> NamedAccounts<'_> {
+        NamedAccounts::Caller
     }
 }
 

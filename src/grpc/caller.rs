@@ -8,7 +8,8 @@ use tonic::{Request, Status};
 use crate::{
     clock::Clock,
     domain::{Principal, Timestamp, TraceId},
-    edge::{admission::Admitted, answers::CallMemory},
+    edge::{CredentialKind, RefusedCallers, admission::Admitted, answers::CallMemory},
+    policy::roles::Privilege,
 };
 
 use super::{access::NamesAccounts, call::Arrival, deadline, refusal::Refusal, status};
@@ -23,6 +24,7 @@ const PAGE_BYTES: usize = 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Caller {
     pub(super) principal: Principal,
+    pub(super) credentials: Vec<CredentialKind>,
     pub(super) trace_id: Option<TraceId>,
     /// The timeout for the work on the call.
     pub(super) timeout: Duration,
@@ -30,6 +32,15 @@ pub(super) struct Caller {
     pub(super) until: Option<Timestamp>,
     /// The memory for the answer.
     pub(super) memory: Arc<CallMemory>,
+    /// Present if the caller may read only what it asked for itself, in the accounts that the request names.
+    own_only: Option<OwnOnly>,
+}
+
+/// The refusal of what others asked for.
+#[derive(Debug)]
+struct OwnOnly {
+    rule: String,
+    refused: RefusedCallers,
 }
 
 impl Caller {
@@ -42,26 +53,54 @@ impl Caller {
         let admitted = request.extensions().get::<Admitted>();
         let Admitted {
             principal,
+            credentials,
             operation,
             scope,
+            reads,
             until,
             refused,
             memory,
         } = admitted.ok_or_else(|| status::unauthenticated().into_status())?;
-        if !request.get_ref().accounts().is_within(scope) {
-            let rule = operation.refusal_of_scope(principal, scope);
-            refused.count_without_role(&rule);
-            return Err(status::not_allowed(rule).into_status());
+        let accounts = request.get_ref().accounts();
+        let rule = || match operation {
+            Privilege::Own if reads.is_empty() => Privilege::Read.refusal(principal, None),
+            Privilege::Own => Privilege::Read.refusal_of_scope(principal, reads),
+            _ => operation.refusal_of_scope(principal, scope),
+        };
+        if !accounts.is_within(scope) {
+            return Err(refuse(refused, rule()));
         }
+        let is_own_only = *operation == Privilege::Own && !accounts.is_within(reads);
         let arrival = request.extensions().get::<Arrival>();
         let elapsed = arrival.map_or(Duration::ZERO, |arrival| clock.monotonic_now().since(arrival.0));
         Ok(Self {
             principal: principal.clone(),
+            credentials: credentials.clone(),
             trace_id: request.extensions().get().cloned(),
             timeout: deadline::work_timeout(request.metadata(), elapsed, max_timeout),
             until: *until,
             memory: memory.clone(),
+            own_only: is_own_only.then(|| OwnOnly {
+                rule: rule(),
+                refused: refused.clone(),
+            }),
         })
+    }
+
+    /// Refuses a read of what others asked for, unless the caller may read everything there. `is_own` finds out whether the
+    /// caller asked for it. The refusal says nothing of what exists. `how` continues it with what the caller may ask.
+    pub(super) async fn refuse_others<E: Into<Refusal>>(
+        &self,
+        is_own: impl Future<Output = Result<bool, E>>,
+        how: &str,
+    ) -> Result<(), Status> {
+        let Some(OwnOnly { rule, refused }) = &self.own_only else {
+            return Ok(());
+        };
+        match with_timeout(self.timeout, is_own, status::store_unavailable).await? {
+            true => Ok(()),
+            false => Err(refuse(refused, format!("{rule}{how}"))),
+        }
     }
 
     /// Reserves memory for a page, before it is read. `size` is the maximum number of items, `item_bytes` the size of the largest
@@ -78,6 +117,11 @@ impl Caller {
             .await
             .map_err(|_| status::no_room().into_status())
     }
+}
+
+fn refuse(refused: &RefusedCallers, rule: String) -> Status {
+    refused.count_without_role(&rule);
+    status::not_allowed(rule).into_status()
 }
 
 /// Runs the work within `timeout`. After it, the error is that of `on_timeout`.

@@ -11,6 +11,7 @@
 //! that maps errors; [`refusal`] has the code of each reason. [`health`] is the health service.
 
 mod access;
+mod access_service;
 mod audit;
 mod call;
 mod caller;
@@ -32,6 +33,7 @@ mod service;
 mod status;
 
 pub use crate::edge::{Authenticator, PRINCIPAL};
+pub use access_service::AccessApi;
 pub use audit::AuditApi;
 pub use health::{Health, LIVENESS, READINESS};
 pub use server::{Services, serve};

@@ -3,7 +3,7 @@
 
 use crate::{
     edge::limits::Limit::{self, Calls, Checks, Reflections, Streams, Watches},
-    policy::roles::Privilege::{self, Export, Grant, Prove, Read, Revoke},
+    policy::roles::Privilege::{self, Export, Grant, Own, Prove, Read, Revoke},
 };
 
 /// A row of the table.
@@ -34,12 +34,12 @@ const RPCS: &[Rpc] = rpcs! {
         RevokeSharePermission: Some(Revoke), Some(Calls);
         GetSharePermission: Some(Read), Some(Calls);
         ListSharePermissions: Some(Read), Some(Calls);
-        GetChange: Some(Read), Some(Calls);
-        ListChanges: Some(Read), Some(Calls);
+        GetChange: Some(Own), Some(Calls);
+        ListChanges: Some(Own), Some(Calls);
         ListImages: Some(Read), Some(Calls);
     }
     "sharewarden.v1.AuditService" {
-        ListAuditEntries: Some(Read), Some(Calls);
+        ListAuditEntries: Some(Own), Some(Calls);
         GetAuditEntry: Some(Read), Some(Calls);
         ListPermissionHistory: Some(Read), Some(Calls);
         GetSharePermissionsAt: Some(Read), Some(Calls);
@@ -50,6 +50,10 @@ const RPCS: &[Rpc] = rpcs! {
         AddCheckpointSignatures: Some(Prove), Some(Calls);
         GetInclusionProof: Some(Prove), Some(Calls);
         GetConsistencyProof: Some(Prove), Some(Calls);
+    }
+    "sharewarden.v1.AccessService" {
+        GetCallerIdentity: Some(Own), Some(Calls);
+        ListAccounts: Some(Own), Some(Calls);
     }
     "grpc.health.v1.Health" {
         Check: None, Some(Checks);

@@ -23,6 +23,7 @@ use crate::{
     },
     policy::Policy,
     proto::v1::{
+        access_service_server::AccessServiceServer,
         audit_service_server::AuditServiceServer,
         share_permission_service_server::{SharePermissionService, SharePermissionServiceServer},
     },
@@ -30,6 +31,7 @@ use crate::{
 };
 
 use super::{
+    access_service::AccessApi,
     audit::AuditApi,
     call::{CallLayer, CallsInProgress},
     code, cors,
@@ -70,6 +72,8 @@ pub struct Services<S = ShareService> {
     pub share_permissions: S,
     /// `AuditService`.
     pub audit: AuditApi,
+    /// `AccessService`.
+    pub access: AccessApi,
     /// Authenticates callers.
     pub authenticator: Authenticator,
     /// Authorizes callers.
@@ -203,9 +207,13 @@ fn routes<S: SharePermissionService>(
     let audit = AuditServiceServer::new(services.audit)
         .max_decoding_message_size(settings.max_message_size)
         .accept_compressed(CompressionEncoding::Gzip);
+    let access = AccessServiceServer::new(services.access)
+        .max_decoding_message_size(settings.max_message_size)
+        .accept_compressed(CompressionEncoding::Gzip);
     let reflection = Reflection::new();
     Routes::new(admission.before(share_permissions))
         .add_service(admission.before(audit))
+        .add_service(admission.before(access))
         .add_service(services.health.service())
         .add_service(reflection::v1::ServerReflectionServer::new(reflection.clone()))
         .add_service(reflection::v1alpha::ServerReflectionServer::new(reflection))

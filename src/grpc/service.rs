@@ -1,6 +1,6 @@
 //! The handlers of `SharePermissionService`. Each one parses the request, calls the use case, and presents the result.
 
-use std::time::Duration;
+use std::{future::ready, time::Duration};
 
 use tonic::{Request, Response, Status};
 use tracing::Span;
@@ -136,6 +136,8 @@ impl SharePermissionService for ShareService {
         let (account, id) = parse::get_change(request.get_ref())?;
         Span::current().record("account_id", account.as_str());
         Span::current().record("change_id", tracing::field::display(id));
+        let asked_for = self.changes.is_asked_for_by(account, id, &caller.principal);
+        caller.refuse_others(asked_for, "").await?;
         let change = self.changes.get_change(account, id);
         let change = with_timeout(caller.timeout, change, status::store_unavailable).await?;
         Ok(Response::new(v1::GetChangeResponse {
@@ -149,6 +151,9 @@ impl SharePermissionService for ShareService {
     ) -> Result<Response<v1::ListChangesResponse>, Status> {
         let caller = self.caller(&request)?;
         let (list, page) = parse::list_changes(request.get_ref())?;
+        let is_own = list.filter.principal.as_ref() == Some(&caller.principal);
+        let how = "; without it, name yourself in `principal` (--asked-by) to list the changes that you asked for";
+        caller.refuse_others(ready(Ok::<_, Error>(is_own)), how).await?;
         caller.reserve_page(page.size, CHANGE_BYTES).await?;
         let changes = self
             .changes

@@ -102,7 +102,17 @@ impl PolicySet {
 
     /// True if a role binding names the principal, for any role in any account.
     pub fn has_binding(&self, principal: &Principal) -> bool {
-        self.roles.iter().any(|binding| binding.principal.matches(principal))
+        self.bindings_of(principal).next().is_some()
+    }
+
+    /// The role bindings that name the principal.
+    pub fn bindings_of(&self, principal: &Principal) -> impl Iterator<Item = &RoleConfig> {
+        self.roles.iter().filter(|binding| binding.principal.matches(principal))
+    }
+
+    /// The accounts, each with the recipients that it allows.
+    pub fn recipients(&self) -> &BTreeMap<AccountId, ShareWith> {
+        &self.accounts
     }
 
     /// Decides whether the change may be made.
@@ -170,7 +180,8 @@ impl Policy {
         self.in_force().decide(query)
     }
 
-    fn in_force(&self) -> Arc<PolicySet> {
+    /// The set in force. It stays as it is when another one replaces it.
+    pub fn in_force(&self) -> Arc<PolicySet> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

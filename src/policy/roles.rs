@@ -22,6 +22,9 @@ pub enum Privilege {
     Export,
     /// Read checkpoints and proofs, and add signatures of witnesses.
     Prove,
+    /// Read what concerns the caller itself: its identity, the accounts in which it has a role, and the changes that it asked
+    /// for, where it may not read all.
+    Own,
 }
 
 impl Role {
@@ -40,7 +43,8 @@ impl Role {
     /// True if the role holds the privilege. No other function decides this.
     fn allows(self, privilege: Privilege) -> bool {
         match (self, privilege) {
-            (Self::Viewer | Self::Auditor, Privilege::Read)
+            (Self::Viewer | Self::Operator | Self::Auditor, Privilege::Own)
+            | (Self::Viewer | Self::Auditor, Privilege::Read)
             | (Self::Operator, Privilege::Grant | Privilege::Revoke)
             | (Self::Auditor, Privilege::Export | Privilege::Prove) => true,
             (Self::Viewer | Self::Auditor, Privilege::Grant | Privilege::Revoke)
@@ -90,6 +94,7 @@ impl Privilege {
             Self::Read => "read",
             Self::Export => "export",
             Self::Prove => "ask for proofs",
+            Self::Own => "read what it asked for",
         }
     }
 }
@@ -150,11 +155,11 @@ mod tests {
     fn roles_hold_exactly_their_privileges() {
         let allowed = |role: Role| {
             use Privilege as O;
-            [O::Grant, O::Revoke, O::Read, O::Export, O::Prove].map(|privilege| role.allows(privilege))
+            [O::Grant, O::Revoke, O::Read, O::Export, O::Prove, O::Own].map(|privilege| role.allows(privilege))
         };
-        assert_eq!(allowed(Role::Viewer), [false, false, true, false, false]);
-        assert_eq!(allowed(Role::Operator), [true, true, false, false, false]);
-        assert_eq!(allowed(Role::Auditor), [false, false, true, true, true]);
+        assert_eq!(allowed(Role::Viewer), [false, false, true, false, false, true]);
+        assert_eq!(allowed(Role::Operator), [true, true, false, false, false, true]);
+        assert_eq!(allowed(Role::Auditor), [false, false, true, true, true, true]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     audit::Signer,
     clock::{Clock, MonotonicInstant},
-    grpc::{self, AuditApi, Health, Services, ShareService},
+    grpc::{self, AccessApi, AuditApi, Health, Services, ShareService},
     probe::{Admin, Readiness, WatchSettings},
     store::{OneAcrossReplicas, partitions::Partitions, summaries::Counting},
     worker::Supervisor,
@@ -71,9 +71,17 @@ impl Server {
             background.spawn(admin.run(listener, end.clone()));
         }
         let end_streams = self.audit.stop.clone();
+        let accounts = self.config.accounts.iter();
+        let access = AccessApi::new(
+            policy.clone(),
+            accounts.map(|account| (account.id, account.regions.clone())),
+            clock.clone(),
+            self.config.server.max_wait,
+        );
         let services = Services {
             share_permissions: ShareService::new(self.changes, self.config.server.max_wait),
             audit: AuditApi::new(self.audit, self.config.server.max_wait),
+            access,
             authenticator: self.authentication.authenticator,
             tls: self.authentication.tls,
             policy,

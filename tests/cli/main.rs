@@ -9,6 +9,7 @@
     reason = "a helper of a test fails as the test does"
 )]
 
+mod access;
 mod answers;
 mod audit_denials;
 mod audit_export;

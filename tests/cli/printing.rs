@@ -218,13 +218,16 @@ async fn a_closed_output_is_not_a_failure() {
 }
 
 #[test]
-fn completions_have_the_commands() {
-    let mut script = Vec::new();
-    cli::completions(clap_complete::Shell::Bash, &mut Cli::command(), &mut script).unwrap();
-    let script = String::from_utf8(script).unwrap();
-    assert!(
-        script.contains("grant") && script.contains("--validate-only"),
-        "{script}"
-    );
-    assert!(cli::completions(clap_complete::Shell::Bash, &mut Cli::command(), &mut Closed).is_err());
+fn each_shell_gets_a_script_that_asks_the_program() {
+    use clap_complete::Shell;
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::Elvish, Shell::PowerShell] {
+        let mut script = Vec::new();
+        cli::completions(shell, &Cli::command(), &mut script).unwrap();
+        let script = String::from_utf8(script).unwrap();
+        assert!(
+            script.contains("sharewarden") && script.contains("SHAREWARDEN_COMPLETE"),
+            "{script}"
+        );
+        assert!(cli::completions(shell, &Cli::command(), &mut Closed).is_err());
+    }
 }

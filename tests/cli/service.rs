@@ -7,6 +7,7 @@ use std::{
 };
 
 use sharewarden::proto::v1::{
+    access_service_server::{AccessService, AccessServiceServer},
     audit_service_server::AuditServiceServer,
     share_permission_service_server::{SharePermissionService, SharePermissionServiceServer},
     *,
@@ -37,6 +38,8 @@ pub(crate) enum Asked {
     Checkpoint(GetCheckpointRequest),
     Signatures(AddCheckpointSignaturesRequest),
     Inclusion(GetInclusionProofRequest),
+    Identity(GetCallerIdentityRequest),
+    Accounts(ListAccountsRequest),
 }
 
 /// A scripted answer.
@@ -58,6 +61,8 @@ pub(crate) enum Answer {
     Checkpoint(GetCheckpointResponse),
     Signatures(AddCheckpointSignaturesResponse),
     Inclusion(GetInclusionProofResponse),
+    Identity(GetCallerIdentityResponse),
+    Accounts(ListAccountsResponse),
     Refuse(Status),
     Never,
 }
@@ -87,6 +92,7 @@ impl Service {
         let serving = tonic::transport::Server::builder()
             .add_service(service)
             .add_service(AuditServiceServer::new(Scripted(script.clone())))
+            .add_service(AccessServiceServer::new(Scripted(script.clone())))
             .serve_with_incoming(TcpListenerStream::new(listener));
         let task = tokio::spawn(async move { serving.await.unwrap() });
         Self { address, script, task }
@@ -181,5 +187,22 @@ impl SharePermissionService for Scripted {
     }
     async fn list_images(&self, request: Request<ListImagesRequest>) -> Result<Response<ListImagesResponse>, Status> {
         answer!(self, request, Images)
+    }
+}
+
+#[tonic::async_trait]
+impl AccessService for Scripted {
+    async fn get_caller_identity(
+        &self,
+        request: Request<GetCallerIdentityRequest>,
+    ) -> Result<Response<GetCallerIdentityResponse>, Status> {
+        answer!(self, request, Identity)
+    }
+
+    async fn list_accounts(
+        &self,
+        request: Request<ListAccountsRequest>,
+    ) -> Result<Response<ListAccountsResponse>, Status> {
+        answer!(self, request, Accounts)
     }
 }

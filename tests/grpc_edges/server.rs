@@ -13,7 +13,7 @@ use sharewarden::{
     config::{DatabaseConfig, RoleConfig, ServerConfig},
     domain::Principal,
     edge::ServerTls,
-    grpc::{AuditApi, Authenticator, Health, PRINCIPAL, Services, serve},
+    grpc::{AccessApi, AuditApi, Authenticator, Health, PRINCIPAL, Services, serve},
     ledger::SigningKey,
     policy::{Policy, PolicySet, roles::Role},
     proto::v1::{
@@ -58,13 +58,15 @@ impl Server {
         let endless = Arc::new(Notify::new());
         let refused: Arc<Mutex<Vec<&'static str>>> = Arc::default();
         let counted = refused.clone();
+        let policy = Policy::new(PolicySet::new([], guard.roles));
         let services = Services {
             share_permissions: Storeless {
                 endless: endless.clone(),
             },
+            access: AccessApi::new(policy.clone(), [], Clock::system(), Duration::from_secs(1)),
             audit: AuditApi::new(storeless_audit(), Duration::from_secs(1)),
             authenticator: guard.authenticator,
-            policy: Policy::new(PolicySet::new([], guard.roles)),
+            policy,
             tls: guard.tls,
             count_refused: Arc::new(move |reason| counted.lock().unwrap().push(reason)),
             health: health.clone(),

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail so")]
 
+mod access;
 mod callers;
 mod changes;
 mod clocks;
+mod completion;
 mod database_failures;
 mod denials;
 mod dev;

@@ -308,7 +308,7 @@ async fn serve_ends_at_once_if_the_role_or_the_database_does_not_exist() {
     let (server, query) = database.url().split_once('?').unwrap();
     let no_database = format!("{}_gone?{query}", server);
     for (url, sentence) in [
-        (no_role, "refuses the role or the password"),
+        (no_role, "the server refuses the role"),
         (no_database, "the database does not exist"),
     ] {
         let mut file = tempfile::NamedTempFile::new().unwrap();

@@ -19,7 +19,8 @@ use crate::{
     error::Error,
     options::{ConnectOptions, ConnectionError},
     proto::v1::{
-        audit_service_client::AuditServiceClient, share_permission_service_client::SharePermissionServiceClient,
+        access_service_client::AccessServiceClient, audit_service_client::AuditServiceClient,
+        share_permission_service_client::SharePermissionServiceClient,
     },
 };
 
@@ -27,6 +28,8 @@ use crate::{
 pub type ShareStub = SharePermissionServiceClient<ServiceChannel>;
 /// The generated client of `AuditService`.
 pub type AuditStub = AuditServiceClient<ServiceChannel>;
+/// The generated client of `AccessService`.
+pub type AccessStub = AccessServiceClient<ServiceChannel>;
 
 /// A generated client, made for a channel.
 pub trait Stub {
@@ -35,6 +38,12 @@ pub trait Stub {
 }
 
 impl Stub for ShareStub {
+    fn on(channel: ServiceChannel) -> Self {
+        Self::new(channel)
+    }
+}
+
+impl Stub for AccessStub {
     fn on(channel: ServiceChannel) -> Self {
         Self::new(channel)
     }

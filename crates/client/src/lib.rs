@@ -51,7 +51,7 @@ mod options;
 
 pub use change::{Outcome, Telling};
 pub use channel::ServiceChannel;
-pub use connection::{AuditStub, Client, ShareStub, Stub, backoff, open_channel};
+pub use connection::{AccessStub, AuditStub, Client, ShareStub, Stub, backoff, open_channel};
 pub use deadline::Deadline;
 pub use error::{Error, Reason};
 pub use options::{ConnectOptions, ConnectionError};

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    domain::{AccountId, Entry, Timestamp},
+    domain::{AccountId, Entry, Principal, Timestamp},
     store::audit::{
         self, Archived, Column, CompleteList, Condition, Edge, EntryFilter, EntryPosition, EntryRows, Order, PageLimit,
         StoredEntry, Stretch,
     },
+    store::changes,
 };
 
 use super::{Audit, AuditEntry, Error, reads};
@@ -41,6 +42,20 @@ pub struct NextPage {
 }
 
 impl Audit {
+    /// True if the filter names one account and a change that the principal asked for there: with the request that opened it, or
+    /// with one that joined it.
+    ///
+    /// # Errors
+    /// An error of the store.
+    pub async fn is_asked_for_by(&self, filter: &EntryFilter, principal: &Principal) -> Result<bool, Error> {
+        match (&filter.accounts[..], filter.change) {
+            ([account], Some(change)) => {
+                Ok(changes::is_asked_for_by(&self.database, *account, change, principal).await?)
+            }
+            _ => Ok(false),
+        }
+    }
+
     /// Lists at most `size` entries: the first page, or the `next` one. `present` maps each entry after it was verified, while
     /// Postgres sends the next ones.
     ///

@@ -24,14 +24,14 @@ pub enum ContextCommand {
     Use {
         /// The name of the context
         #[arg(value_name = "NAME", value_parser = file::name)]
-        name: String,
+        context_name: String,
     },
     /// Show the effective options of the connection and the defaults, and where each comes from
     #[command(after_long_help = with_examples(&["sharewarden context show", "sharewarden context show production -o json"]))]
     Show {
         /// The name of the context [default: the one in use]
         #[arg(value_name = "NAME", value_parser = file::name)]
-        name: Option<String>,
+        context_name: Option<String>,
     },
     /// Make a context, or change the given settings of one
     ///
@@ -65,8 +65,8 @@ pub(in crate::cli) fn run(
 ) -> Result<(), Stop> {
     match command {
         ContextCommand::List => list(options, console),
-        ContextCommand::Use { name } => use_context(options, &name, console),
-        ContextCommand::Show { name } => show(options, name, console),
+        ContextCommand::Use { context_name } => use_context(options, &context_name, console),
+        ContextCommand::Show { context_name } => show(options, context_name, console),
         ContextCommand::Set(args) => set(options, &args, console),
     }
 }

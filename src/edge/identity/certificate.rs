@@ -13,7 +13,7 @@ use x509_cert::{
 
 use crate::domain::{Principal, Timestamp};
 
-use super::{AuthenticationFailure, Identity};
+use super::{AuthenticationFailure, CredentialKind, Identity};
 
 const SPIFFE: &str = "spiffe:";
 
@@ -45,6 +45,7 @@ pub(super) fn identity(der: &[u8]) -> Result<Identity, AuthenticationFailure> {
     let validity = validity(&certificate).ok_or(AuthenticationFailure::CertificateInvalid)?;
     Ok(Identity {
         principal: principal(&certificate)?,
+        credentials: vec![CredentialKind::Certificate],
         until: Some(validity.until),
     })
 }

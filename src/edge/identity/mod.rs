@@ -22,8 +22,21 @@ pub use token_keys::{TokenKeys, TokenKeysProblem};
 pub struct Identity {
     /// The name in the credentials.
     pub principal: Principal,
+    /// The kinds of the credentials. At least one.
+    pub credentials: Vec<CredentialKind>,
     /// When the credentials expire. `None`: never.
     pub until: Option<Timestamp>,
+}
+
+/// How a caller proved its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CredentialKind {
+    /// A client certificate.
+    Certificate,
+    /// A bearer token.
+    Token,
+    /// A name in a header, from this machine. It is not verified.
+    TrustedHeader,
 }
 
 /// Why authentication failed. For the log and the metric; the caller does not see it.

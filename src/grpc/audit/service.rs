@@ -50,6 +50,10 @@ impl AuditService for AuditApi {
     ) -> Result<Response<v1::ListAuditEntriesResponse>, Status> {
         let caller = self.caller(&request)?;
         let (list, page) = parse::entries(request.get_ref())?;
+        let how = "; without it, name one account and the change in the filter (--account, --change) to list the entries of a \
+                   change that you asked for";
+        let asked_for = self.audit.is_asked_for_by(&list.filter, &caller.principal);
+        caller.refuse_others(asked_for, how).await?;
         caller.reserve_page(page.size, ENTRY_BYTES).await?;
         if let [account] = list.filter.accounts[..] {
             record_account(account);

@@ -151,6 +151,27 @@ impl PagedList for ChangeList {
     }
 }
 
+/// A request of `ListAccounts`. It has no filters: its accounts follow from the caller.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct AccountList;
+
+impl PagedList for AccountList {
+    const METHOD: &'static str = "ListAccounts";
+    type Position = AccountId;
+
+    fn bind(&self, _: &mut FilterDigest) {}
+}
+
+impl PagePosition for AccountId {
+    fn write(&self) -> String {
+        self.to_string()
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
 impl PagePosition for ChangePosition {
     fn write(&self) -> String {
         format!("{}/{}/{}", self.account, self.change, self.created_at)

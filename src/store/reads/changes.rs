@@ -116,6 +116,27 @@ pub async fn change(database: &Database, account: AccountId, id: ChangeId) -> Re
     row.map(ChangeStatus::try_from).transpose()
 }
 
+/// True if the principal asked for the change: with the request that opened it, or with one that joined it. Requests that joined
+/// are known from the history, and no longer after their month was archived.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn is_asked_for_by(
+    database: &Database,
+    account: AccountId,
+    id: ChangeId,
+    principal: &Principal,
+) -> Result<bool, StoreError> {
+    let query = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM change WHERE account_id = $1 AND change_id = $2 AND principal = $3)
+            OR EXISTS (SELECT FROM audit_entry WHERE account_id = $1 AND change_id = $2 AND principal = $3) AS "found!""#,
+        account.as_str(),
+        id.0,
+        principal.as_str(),
+    );
+    database.run(async |connection| query.fetch_one(connection).await).await
+}
+
 /// Reads at most `limit` changes that match the filter, after `after`. Stops after the first change for which `fits` is false;
 /// that change is included.
 ///

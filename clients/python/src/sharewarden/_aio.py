@@ -15,6 +15,7 @@ from ._channel import authenticated
 from ._errors import CLOSED, Status
 from ._steps import Attempt, Steps
 from .v1 import (
+    AccessServiceStub,
     AuditServiceStub,
     GetChangeRequest,
     GetChangeResponse,
@@ -27,6 +28,7 @@ from .v1 import (
 
 if TYPE_CHECKING:
     # Only the types of the stubs tell them apart.
+    from .v1.access_service_pb2_grpc import AccessServiceAsyncStub
     from .v1.audit_service_pb2_grpc import AuditServiceAsyncStub
     from .v1.share_permission_service_pb2_grpc import SharePermissionServiceAsyncStub
 
@@ -48,6 +50,8 @@ class AsyncClient(BaseClient):
     has none of its own. It is not retried, and raises `grpc.RpcError`; see `call`."""
     audit: AuditServiceAsyncStub
     """The whole API of the history, likewise. Streams have no timeout of their own."""
+    access: AccessServiceAsyncStub
+    """What the caller is and may do, likewise."""
 
     def _open(self, target: str, tls: grpc.ChannelCredentials | None, options: list[tuple[str, Any]]) -> None:
         if tls is None:
@@ -57,6 +61,7 @@ class AsyncClient(BaseClient):
         channel = authenticated(self._channel, self._credentials, self._timeout)
         self.share_permissions = SharePermissionServiceStub(channel)
         self.audit = AuditServiceStub(channel)
+        self.access = AccessServiceStub(channel)
         self._probe: aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(PROBE)
 
     async def grant(

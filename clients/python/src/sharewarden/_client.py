@@ -14,6 +14,7 @@ from ._channel import authenticated
 from ._errors import CLOSED, Status
 from ._steps import Attempt, Steps
 from .v1 import (
+    AccessServiceStub,
     AuditServiceStub,
     GetChangeRequest,
     GetChangeResponse,
@@ -41,6 +42,8 @@ class Client(BaseClient):
     has none of its own. It is not retried, and raises `grpc.RpcError`; see `call`."""
     audit: AuditServiceStub
     """The whole API of the history, likewise. Streams have no timeout of their own."""
+    access: AccessServiceStub
+    """What the caller is and may do, likewise."""
 
     def _open(self, target: str, tls: grpc.ChannelCredentials | None, options: list[tuple[str, Any]]) -> None:
         if tls is None:
@@ -50,6 +53,7 @@ class Client(BaseClient):
         channel = authenticated(self._channel, self._credentials, self._timeout)
         self.share_permissions = SharePermissionServiceStub(channel)
         self.audit = AuditServiceStub(channel)
+        self.access = AccessServiceStub(channel)
         self._probe: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(PROBE)
 
     def grant(

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 
 use crate::{clock::Clock, config::JwtConfig, domain::Timestamp};
 
-use super::{AuthenticationFailure, Identity, TokenKeys};
+use super::{AuthenticationFailure, CredentialKind, Identity, TokenKeys};
 
 /// Maximum size of a token's encoded header. It is parsed before the signature is verified.
 const MAX_HEADER_BYTES: usize = 4096;
@@ -128,6 +128,7 @@ fn identity_from_claims(
     let principal = principal.and_then(|principal| principal.parse().ok());
     Ok(Identity {
         principal: principal.ok_or(AuthenticationFailure::TokenPrincipal)?,
+        credentials: vec![CredentialKind::Token],
         until: Some(until),
     })
 }

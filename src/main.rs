@@ -308,12 +308,18 @@ fn run_key(options: &ClientOptions, command: KeyCommand) -> ExitCode {
 
 fn console<'a>(out: &'a mut io::Stdout, notes: &'a mut io::Stderr) -> cli::Console<'a> {
     let progress = notes.is_terminal();
+    let stdin = io::stdin();
+    let answers: Option<Box<dyn io::BufRead + Send>> = match progress && stdin.is_terminal() {
+        true => Some(Box::new(io::BufReader::new(stdin))),
+        false => None,
+    };
     cli::Console::new(out, notes)
         .with_width(cli::terminal_width())
         .with_unicode(cli::locale_is_utf8())
         .with_color(cli::colors_stdout())
         .with_pager(cli::terminal_width().and_then(|_| cli::pager()))
         .with_progress(progress)
+        .with_answers(answers)
 }
 
 fn exit_code(result: Result<(), cli::Failure>, output: Output) -> ExitCode {

@@ -1,6 +1,8 @@
 //! The arguments of the client commands. The service checks the patterns of values, and reports all violations at once.
 
-use clap::{Args, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::{
     audit::{AuditCommand, CheckpointArgs},
@@ -10,6 +12,7 @@ use super::{
     health::HealthArgs,
     help::with_examples,
     images::ImagesArgs,
+    jobs::JobArgs,
     justification::JustificationArgs,
     pages::PageArgs,
     share::PermissionName,
@@ -26,8 +29,9 @@ pub enum ClientCommand {
     #[command(after_long_help = with_examples(&[
         "sharewarden grant 111122223333/eu-central-1/wsi-basewin11 --with 000011112222 --reason 'build 7'",
         "sharewarden grant wsi-basewin11 -w 000011112222 -m 'build 7' -t CHG-1 -o json",
+        "sharewarden grant --from-file shares.csv --dry-run",
     ]))]
-    Grant(GrantRevokeArgs),
+    Grant(GrantArgs),
     /// Withdraw an account's permission to copy an image
     ///
     /// The recipient keeps copies that it has made: AWS cannot remove them. Returns when AWS has accepted the change and the
@@ -35,8 +39,10 @@ pub enum ClientCommand {
     #[command(after_long_help = with_examples(&[
         "sharewarden revoke 111122223333/eu-central-1/wsi-basewin11 --with 000011112222 --reason 'left us'",
         "sharewarden revoke wsi-basewin11 -w 000011112222 -m 'left us' --validate-only",
+        "sharewarden revoke 111122223333/eu-central-1/wsi-basewin11 --all-recipients -m 'image is retired'",
+        "sharewarden revoke --all-images --with 000011112222 -m 'partner left' --dry-run",
     ]))]
-    Revoke(GrantRevokeArgs),
+    Revoke(RevokeArgs),
     /// Show one permission: whether an account may copy an image
     #[command(after_long_help = with_examples(&[
         "sharewarden get 111122223333/eu-central-1/wsi-basewin11 --with 000011112222",
@@ -115,16 +121,13 @@ pub enum ChangeCommand {
 pub(super) fn refuse_csv(command: &ClientCommand) -> Result<(), Failure> {
     use ClientCommand as C;
     let has_csv = match command {
+        C::Grant(args) => args.from_file.is_some(),
+        C::Revoke(args) => args.all_recipients || args.all_images,
         C::List(_) | C::Change(ChangeCommand::List(_)) | C::Images(_) | C::Accounts(_) => true,
         C::Audit(command) => command.has_csv(),
-        C::Grant(_)
-        | C::Revoke(_)
-        | C::Get(_)
-        | C::Change(ChangeCommand::Show(_))
-        | C::Checkpoint(_)
-        | C::Health(_)
-        | C::Context(_)
-        | C::Whoami => false,
+        C::Get(_) | C::Change(ChangeCommand::Show(_)) | C::Checkpoint(_) | C::Health(_) | C::Context(_) | C::Whoami => {
+            false
+        }
     };
     if has_csv {
         return Ok(());
@@ -146,6 +149,39 @@ pub struct GrantRevokeArgs {
     /// Only check the fields, the configuration and the policy; change nothing
     #[arg(long)]
     pub(super) validate_only: bool,
+}
+
+/// Arguments of `grant`.
+#[derive(Debug, Clone, Args)]
+#[command(group = ArgGroup::new("job").args(["from_file"]))]
+pub struct GrantArgs {
+    #[command(flatten)]
+    pub(super) one: GrantRevokeArgs,
+    /// Grant every share of this CSV file, with the columns account, region, image, recipient, reason and ticket. Run again
+    /// after an interruption, it does what is left
+    #[arg(long, value_name = "FILE",
+          conflicts_with_all = ["share", "account", "region", "image", "with", "reason", "ticket", "request_id", "validate_only"])]
+    pub(super) from_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) job: JobArgs,
+}
+
+/// Arguments of `revoke`.
+#[derive(Debug, Clone, Args)]
+#[command(group = ArgGroup::new("job").args(["all_recipients", "all_images"]))]
+pub struct RevokeArgs {
+    #[command(flatten)]
+    pub(super) one: GrantRevokeArgs,
+    /// Revoke every share of the image, such as before it is deleted: AWS deletes no shared image. Knows the shares that
+    /// were made through the service
+    #[arg(long, conflicts_with_all = ["with", "request_id", "validate_only"])]
+    pub(super) all_recipients: bool,
+    /// Revoke every share with the recipient, such as when a partner leaves: in all accounts and Regions, or in those of
+    /// --account and --region. Defaults of the environment do not narrow it
+    #[arg(long, conflicts_with_all = ["share", "image", "request_id", "validate_only"])]
+    pub(super) all_images: bool,
+    #[command(flatten)]
+    pub(super) job: JobArgs,
 }
 
 /// Arguments of `list`.

@@ -1,6 +1,9 @@
 //! The outputs of a command: answers on standard output, notes on standard error.
 
-use std::{fmt::Display, io::Write};
+use std::{
+    fmt::Display,
+    io::{BufRead, Write},
+};
 
 use serde::Serialize;
 use terminal_size::{Width, terminal_size_of};
@@ -18,6 +21,7 @@ pub struct Console<'a> {
     view: View,
     pager: Option<String>,
     progress: bool,
+    answers: Option<Box<dyn BufRead + Send>>,
 }
 
 impl<'a> Console<'a> {
@@ -29,6 +33,7 @@ impl<'a> Console<'a> {
             view: View::plain(),
             pager: None,
             progress: false,
+            answers: None,
         }
     }
 
@@ -66,6 +71,29 @@ impl<'a> Console<'a> {
     pub(super) fn set_display(&mut self, display: &DisplayArgs) {
         self.view = self.view.with(display);
         self.pager = self.pager.take().filter(|_| display.uses_pager());
+    }
+
+    /// Allows questions, which are answered on `answers` (standard input).
+    pub fn with_answers(mut self, answers: Option<Box<dyn BufRead + Send>>) -> Self {
+        self.answers = answers;
+        self
+    }
+
+    /// True if somebody can answer a question.
+    pub(super) fn can_ask(&self) -> bool {
+        self.answers.is_some()
+    }
+
+    /// Asks a question on standard error. True for `y` and `yes`.
+    pub(super) fn ask(&mut self, question: impl Display) -> Result<bool, Stop> {
+        let Some(answers) = &mut self.answers else {
+            return Ok(false);
+        };
+        // A closed standard error is not an error: without a question there is no answer.
+        let _ = write!(self.notes, "{question}").and_then(|()| self.notes.flush());
+        let mut answer = String::new();
+        answers.read_line(&mut answer)?;
+        Ok(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
     }
 
     pub(super) fn has_unicode(&self) -> bool {

@@ -21,7 +21,7 @@ Exit codes:
   3  the image, permission or change does not exist
   4  refused: the policy denies it, or the caller is not authenticated or lacks a role
   5  no outcome within --timeout; an accepted change continues
-  6  try again later: the service or AWS is unavailable or overloaded
+  6  try again later: the service or AWS is unavailable or overloaded, or a job was stopped
   7  not possible now, because of the configuration, AWS rules or AWS access
   8  superseded: a newer change of the same permission replaced it
   9  tampered: the audit history is not what was recorded, or its proof does not hold";
@@ -39,7 +39,7 @@ pub enum Exit {
     Refused = 4,
     /// No outcome within the timeout; an accepted change continues.
     Pending = 5,
-    /// The service or AWS is unavailable or overloaded: try again later.
+    /// The service or AWS is unavailable or overloaded, or a job was stopped: try again later.
     TryLater = 6,
     /// Not possible now, because of the configuration, AWS rules or AWS access.
     NotPossible = 7,
@@ -61,6 +61,8 @@ pub struct Failure {
     pub(super) next: Option<(&'static str, String)>,
     /// What the answer of the service says about it. None for a failure on this side.
     pub(super) answer: Option<Box<ErrorAnswer>>,
+    /// What is wrong in a file of the command line.
+    pub(super) faults: Box<[FieldProblem]>,
     /// True if something other than the service may have answered, or nothing.
     pub(super) is_of_connection: bool,
     /// True if the command line cannot be parsed.
@@ -78,7 +80,7 @@ pub(super) struct ErrorAnswer {
     pub(super) violations: Vec<FieldProblem>,
 }
 
-/// A field of the request that breaks a rule.
+/// A field of the request, or of a file, that breaks a rule.
 #[derive(Debug)]
 pub(super) struct FieldProblem {
     pub(super) field: String,
@@ -112,8 +114,17 @@ impl Failure {
             hint: hint.into(),
             next: None,
             answer: None,
+            faults: Box::default(),
             is_of_connection: false,
             is_usage: false,
+        }
+    }
+
+    /// Adds the faults of a file.
+    pub(super) fn with_faults(self, faults: Vec<FieldProblem>) -> Self {
+        Self {
+            faults: faults.into(),
+            ..self
         }
     }
 
@@ -206,7 +217,7 @@ impl fmt::Display for Failure {
             field,
             option,
             description,
-        } in violations
+        } in violations.chain(&self.faults)
         {
             match option {
                 Some(option) => write!(f, "\n  {option} ({field}): {description}")?,

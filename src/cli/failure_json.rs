@@ -67,7 +67,7 @@ pub fn failure_in_json(failure: &Failure) -> String {
             message: &failure.what,
             hint: &failure.hint,
             metadata: answer.map_or_else(|| Value::Object(serde_json::Map::new()), metadata),
-            violations: violations.iter().map(Field::from).collect(),
+            violations: violations.iter().chain(&failure.faults).map(Field::from).collect(),
             retry_delay: answer
                 .and_then(|answer| answer.retry_delay)
                 .map(|delay| format!("{}s", delay.as_secs_f64())),

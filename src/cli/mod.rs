@@ -6,7 +6,7 @@
 //! answers, for the `view` that the output has; `pages`, `printer` and `pager` print lists. `help` arranges the help.
 //! `error_hint` says what to do about an error of a call, `failure` makes the line and the exit code, and `failure_json` the form
 //! for programs. `diagnosis` finds out why the service cannot be talked to, and `live_line` shows what a pending change waits
-//! for. `audit` has the commands of the audit history.
+//! for. `jobs` makes many grants or revokes with one command. `audit` has the commands of the audit history.
 
 mod access;
 mod args;
@@ -29,6 +29,7 @@ mod grant_revoke;
 mod health;
 mod help;
 mod images;
+mod jobs;
 mod json;
 mod justification;
 mod list;
@@ -50,7 +51,10 @@ mod view;
 mod wait;
 
 use args::refuse_csv;
-pub use args::{ChangeArgs, ChangeCommand, ClientCommand, GrantRevokeArgs, ListArgs, ShareFilterArgs, StateFilter};
+pub use args::{
+    ChangeArgs, ChangeCommand, ClientCommand, GrantArgs, GrantRevokeArgs, ListArgs, RevokeArgs, ShareFilterArgs,
+    StateFilter,
+};
 pub use audit::{AuditCommand, KeyCommand, key};
 pub use changes::{ChangeStateFilter, ChangesArgs};
 pub use completions::{complete, completions};
@@ -63,6 +67,7 @@ pub use failure_json::{failure_in_json, usage_failure, wants_json};
 pub use health::HealthArgs;
 pub use help::{CONCEPTS, arrange_help, refuse_client_options, with_examples};
 pub use images::ImagesArgs;
+pub use jobs::JobArgs;
 pub use list_args::TableArgs;
 pub use manual::manual;
 pub use options::{ClientOptions, Output, without_empty_variables};
@@ -93,6 +98,14 @@ async fn perform(options: &ClientOptions, command: ClientCommand, console: &mut 
         ClientCommand::Audit(AuditCommand::Verify(args)) if args.is_offline() => {
             audit::verify_export(options, args, console)?;
         }
+        ClientCommand::Grant(GrantArgs {
+            from_file: Some(file),
+            job,
+            ..
+        }) => jobs::grant(options, &file, &job, console).await?,
+        ClientCommand::Revoke(args) if args.all_recipients || args.all_images => {
+            jobs::revoke(options, &args, console).await?;
+        }
         command => ask(options, command, console).await?,
     }
     console.flush()
@@ -102,8 +115,8 @@ async fn ask(options: &ClientOptions, command: ClientCommand, console: &mut Cons
     let options = &options.with_context()?;
     let client = connection::open(options).await?;
     match command {
-        ClientCommand::Grant(args) => grant_revoke::grant(options, &client, args, console).await,
-        ClientCommand::Revoke(args) => grant_revoke::revoke(options, &client, args, console).await,
+        ClientCommand::Grant(args) => grant_revoke::grant(options, &client, args.one, console).await,
+        ClientCommand::Revoke(args) => grant_revoke::revoke(options, &client, args.one, console).await,
         ClientCommand::Get(args) => read::get(options, &client, args, console).await,
         ClientCommand::List(args) => list::list(options, &client, args, console).await,
         ClientCommand::Change(ChangeCommand::List(args)) => changes::changes(options, &client, args, console).await,

@@ -1,6 +1,6 @@
 //! The progress bar of a long command. It is on standard error, and only there if that is a terminal.
 
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -57,6 +57,11 @@ impl ProgressMeter {
     /// Sets the number that is done. May be called often: the bar limits its drawing.
     pub fn done(&self, done: u64) {
         self.bar.set_position(done);
+    }
+
+    /// Prints a note above the bar.
+    pub(super) fn note(&self, console: &mut Console<'_>, text: impl Display) {
+        self.bar.suspend(|| console.note(text));
     }
 }
 

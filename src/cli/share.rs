@@ -36,8 +36,8 @@ pub struct PermissionName {
     #[command(flatten)]
     image: ImageName,
     /// The recipient, the AWS account that may copy the image: 12 digits, not the owner
-    #[arg(short, long, value_name = "ACCOUNT_ID", aliases = ["from", "shared-account"])]
-    with: String,
+    #[arg(short, long, value_name = "ACCOUNT_ID", aliases = ["from", "shared-account"], required = true)]
+    with: Option<String>,
 }
 
 /// The ids of an image. The service checks them.
@@ -57,9 +57,18 @@ pub(super) struct PermissionIds {
     pub(super) with: String,
 }
 
+/// The parts of a permission that a command line names, without defaults.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct GivenIds {
+    pub(super) account: Option<String>,
+    pub(super) region: Option<String>,
+    pub(super) image: Option<String>,
+    pub(super) with: Option<String>,
+}
+
 impl ImageName {
-    /// The ids, from SHARE, the options and the defaults, in this order.
-    pub(super) fn resolve(&self, options: &ClientOptions) -> Result<ImageIds, Failure> {
+    /// The ids, from SHARE and the options, without defaults.
+    fn given(&self) -> Result<GivenIds, Failure> {
         let share = self.share.as_ref();
         let place = share.and_then(|share| share.place.as_ref());
         let account = place.map(|(account, _)| account.to_string());
@@ -68,18 +77,42 @@ impl ImageName {
         let account = same("--account", account, self.account.as_ref())?;
         let region = same("--region", region, self.region.as_ref())?;
         let image = same("--image", image, self.image.as_ref())?;
+        Ok(GivenIds {
+            account,
+            region,
+            image,
+            with: None,
+        })
+    }
+
+    /// The ids, from SHARE, the options and the defaults, in this order.
+    pub(super) fn resolve(&self, options: &ClientOptions) -> Result<ImageIds, Failure> {
+        let GivenIds {
+            account, region, image, ..
+        } = self.given()?;
         Ok(ImageIds {
             account: options.account(account)?,
             region: options.region(region)?,
-            image: image.ok_or_else(|| {
-                let hint = format!("name it as {FORM}, as IMAGE, or with --image");
-                Failure::new(Exit::Invalid, "the image is missing", hint)
-            })?,
+            image: image.ok_or_else(missing_image)?,
         })
     }
 }
 
+/// The failure of a command without an image.
+pub(super) fn missing_image() -> Failure {
+    let hint = format!("name it as {FORM}, as IMAGE, or with --image");
+    Failure::new(Exit::Invalid, "the image is missing", hint)
+}
+
 impl PermissionName {
+    /// The ids, from SHARE and the options, without defaults.
+    pub(super) fn given(&self) -> Result<GivenIds, Failure> {
+        Ok(GivenIds {
+            with: self.with.clone(),
+            ..self.image.given()?
+        })
+    }
+
     /// The ids, from SHARE, the options and the defaults, in this order.
     pub(super) fn resolve(&self, options: &ClientOptions) -> Result<PermissionIds, Failure> {
         let ImageIds { account, region, image } = self.image.resolve(options)?;
@@ -87,7 +120,8 @@ impl PermissionName {
             account,
             region,
             image,
-            with: self.with.clone(),
+            // Required, except with options that make another command of it.
+            with: self.with.clone().unwrap_or_default(),
         })
     }
 }

@@ -101,11 +101,17 @@ pub(crate) async fn run_on_terminal(service: &Service, width: u16, line: &str) -
 }
 
 async fn run_parsed(cli: Cli) -> Ran {
+    run_answering(cli, None).await
+}
+
+/// Runs a command on a terminal where somebody types this answer; `None` is no terminal.
+pub(crate) async fn run_answering(cli: Cli, answer: Option<&'static str>) -> Ran {
     let (mut out, mut notes) = (Vec::new(), Vec::new());
+    let answers = answer.map(|answer| Box::new(answer.as_bytes()) as Box<dyn std::io::BufRead + Send>);
     let result = cli::run(
         &cli.options.clone(),
         cli.into_command(),
-        &mut Console::new(&mut out, &mut notes),
+        &mut Console::new(&mut out, &mut notes).with_answers(answers),
     )
     .await;
     Ran {

@@ -26,6 +26,7 @@ mod empty_variables;
 mod errors;
 mod follow;
 mod harness;
+mod jobs;
 mod json_errors;
 mod keys;
 mod ledger;

@@ -1,0 +1,269 @@
+//! Jobs: many grants or revokes with one command. First a table of what will happen and a question, then the changes, then a
+//! result for each share. The work is in [`crate::client::job`], which any program can use.
+//!
+//! Read `shares_file` for `grant --from-file`, then `row` for what is printed.
+
+mod interrupt;
+mod row;
+mod shares_file;
+
+use std::path::Path;
+
+use clap::Args;
+use tokio::sync::oneshot;
+
+use super::{
+    args::RevokeArgs,
+    connection::{self, Client},
+    console::Console,
+    failure::{Exit, Failure, Stop},
+    options::{ClientOptions, Output},
+    printer::{ListItem, Printer},
+    progress::ProgressMeter,
+    share::missing_image,
+    table::{self, Fit},
+};
+use crate::{
+    client::job::{JobAction, JobChange, Report, ShareJob, StepEnd, Verdict},
+    proto::v1::{ListSharePermissionsRequest, RevokeSharePermissionRequest},
+};
+use interrupt::Interrupts;
+use row::JobRow;
+
+/// Rows of the table above the question. `--dry-run` shows all.
+const SHOWN_ROWS: usize = 30;
+
+const AGAIN: &str = "run the same command again: it does what is left, and no change takes effect twice";
+
+/// The options of a job.
+#[derive(Debug, Clone, Args)]
+pub struct JobArgs {
+    /// Only show what the job would do; change nothing
+    #[arg(long, requires = "job", conflicts_with = "yes")]
+    dry_run: bool,
+    /// Do not ask before the job begins
+    #[arg(long, requires = "job")]
+    yes: bool,
+}
+
+/// `grant --from-file`. The whole file is checked before the service is called.
+pub(super) async fn grant(
+    options: &ClientOptions,
+    file: &Path,
+    args: &JobArgs,
+    console: &mut Console<'_>,
+) -> Result<(), Stop> {
+    args.check(console)?;
+    let options = &options.with_context()?;
+    let shares = shares_file::read(file)?;
+    if shares.repeated > 0 {
+        console.note(format_args!(
+            "note: {} rows repeat another row, and count once",
+            shares.repeated
+        ));
+    }
+    let client = connection::open(options).await?;
+    run(options, &client, shares.grants, args, console).await
+}
+
+/// `revoke --all-recipients` and `revoke --all-images`. The default account and Region do not narrow the job: a share that is
+/// left out by accident would stay.
+pub(super) async fn revoke(options: &ClientOptions, args: &RevokeArgs, console: &mut Console<'_>) -> Result<(), Stop> {
+    args.job.check(console)?;
+    let options = &options.with_context()?;
+    let given = args.one.permission.given()?;
+    if args.all_recipients && given.image.is_none() {
+        return Err(missing_image().into());
+    }
+    let filter = ListSharePermissionsRequest {
+        account_id: given.account.unwrap_or_default(),
+        region: given.region.unwrap_or_default(),
+        image_id: given.image.unwrap_or_default(),
+        shared_account_id: given.with.unwrap_or_default(),
+        ..ListSharePermissionsRequest::default()
+    };
+    let client = connection::open(options).await?;
+    let RevokeSharePermissionRequest { reason, ticket, .. } = (&args.one.justification).into();
+    let revoke = |share| JobChange {
+        action: JobAction::Revoke,
+        share,
+        reason: reason.clone(),
+        ticket: ticket.clone(),
+    };
+    let changes = client.shares(filter).await?.into_iter().map(revoke).collect();
+    run(options, &client, changes, &args.job, console).await
+}
+
+impl JobArgs {
+    /// Fails if the job must be confirmed and nobody can do it.
+    fn check(&self, console: &Console<'_>) -> Result<(), Failure> {
+        if self.dry_run || self.yes || console.can_ask() {
+            return Ok(());
+        }
+        let what = "a job asks before it begins, and there is no terminal to ask on; nothing was sent";
+        Err(Failure::new(
+            Exit::Invalid,
+            what,
+            "see what it would do with --dry-run, then give --yes",
+        ))
+    }
+}
+
+/// Plans the job, asks, makes the changes and prints the results.
+async fn run(
+    options: &ClientOptions,
+    client: &Client,
+    changes: Vec<JobChange>,
+    args: &JobArgs,
+    console: &mut Console<'_>,
+) -> Result<(), Stop> {
+    let job = plan(client, changes, console).await?;
+    let to_send = job
+        .steps()
+        .iter()
+        .filter(|step| matches!(step.verdict, Verdict::Send))
+        .count();
+    if args.dry_run {
+        let exit = print(options, JobRow::planned(&job), console)?;
+        console.note(format_args!("note: {} (--dry-run: nothing was sent)", summary(&job)));
+        return exit.map_or(Ok(()), |exit| Err(refused(exit).into()));
+    }
+    if to_send > 0 && !args.yes {
+        confirm(&job, console)?;
+    }
+    let report = perform(client, &job, to_send, console).await?;
+    conclude(options, &job, &report, console)
+}
+
+async fn plan(client: &Client, changes: Vec<JobChange>, console: &Console<'_>) -> Result<ShareJob, Stop> {
+    let meter = ProgressMeter::of(console, "checking", "shares");
+    meter.total(changes.len() as u64);
+    Ok(ShareJob::plan(client, changes, |checked| meter.done(checked as u64)).await?)
+}
+
+/// Shows the beginning of the plan, and asks.
+fn confirm(job: &ShareJob, console: &mut Console<'_>) -> Result<(), Stop> {
+    let rows = JobRow::planned(job);
+    let shown: Vec<_> = rows.iter().take(SHOWN_ROWS).map(|(row, _)| row.row()).collect();
+    let fit = Fit::Columns(JobRow::DISPENSABLE);
+    let text = table::list(&shown, fit, console.view()).text;
+    console.note(text.trim_end());
+    if let Some(more) = rows.len().checked_sub(SHOWN_ROWS).filter(|more| *more > 0) {
+        console.note(format_args!("… and {more} more; --dry-run shows all"));
+    }
+    if console.ask(format_args!("{}. Go on? [y/N] ", summary(job)))? {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::General,
+        "not confirmed; nothing was sent",
+        "answer y to begin the job",
+    )
+    .into())
+}
+
+/// Makes the changes. The first interrupt stops the job after the calls that are out, the second one at once.
+async fn perform(client: &Client, job: &ShareJob, to_send: usize, console: &mut Console<'_>) -> Result<Report, Stop> {
+    let mut interrupts = Interrupts::listen()?;
+    let meter = ProgressMeter::of(console, "working", "shares");
+    meter.total(to_send as u64);
+    let mut ended = 0;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let mut stop = Some(stop);
+    let asked = async {
+        // The sender is kept until the job has ended, so this is ready only when it was used.
+        let _ = stopped.await;
+    };
+    let mut running = std::pin::pin!(job.run(client, asked, |_| {
+        ended += 1;
+        meter.done(ended);
+    }));
+    loop {
+        tokio::select! {
+            report = &mut running => return Ok(report),
+            () = interrupts.next() => match stop.take() {
+                Some(stop) => {
+                    // The job has ended if nobody receives this.
+                    let _ = stop.send(());
+                    meter.note(console, "note: stopping: no further change is sent; interrupt again to leave the open calls, too");
+                }
+                None => {
+                    let what = "left before the open calls had an answer; changes that the service accepted go on";
+                    return Err(Failure::new(Exit::TryLater, what, AGAIN).into());
+                }
+            },
+        }
+    }
+}
+
+fn conclude(options: &ClientOptions, job: &ShareJob, report: &Report, console: &mut Console<'_>) -> Result<(), Stop> {
+    let exit = print(options, JobRow::ended(job, &report.endings), console)?;
+    let count = |is: fn(&StepEnd) -> bool| report.endings.iter().filter(|ending| is(ending)).count();
+    let counts = [
+        (count(|it| matches!(it, StepEnd::Succeeded(_))), "succeeded"),
+        (count(|it| matches!(it, StepEnd::Unchanged)), "were so already"),
+        (count(|it| matches!(it, StepEnd::Failed(_))), "failed"),
+        (
+            count(|it| matches!(it, StepEnd::Unresolved(_))),
+            "have no known outcome yet",
+        ),
+        (count(|it| matches!(it, StepEnd::NotSent)), "were not sent"),
+    ];
+    let told = tell(report.endings.len(), &counts);
+    let Some(exit) = exit else {
+        console.note(format_args!("note: {told}"));
+        return Ok(());
+    };
+    let what = if report.is_stopped {
+        format!("the job stopped early: {told}")
+    } else {
+        told
+    };
+    Err(Failure::new(exit, what, AGAIN).into())
+}
+
+/// What the job will do, in one line.
+fn summary(job: &ShareJob) -> String {
+    let count = |is: fn(&Verdict) -> bool| job.steps().iter().filter(|step| is(&step.verdict)).count();
+    let counts = [
+        (count(|it| matches!(it, Verdict::Send)), "will be changed"),
+        (count(|it| matches!(it, Verdict::Unchanged)), "are so already"),
+        (count(|it| matches!(it, Verdict::Refused(_))), "are refused"),
+    ];
+    tell(job.steps().len(), &counts)
+}
+
+/// `5 shares: 3 succeeded, 2 failed`.
+fn tell(all: usize, counts: &[(usize, &str)]) -> String {
+    let parts = counts.iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<_> = parts.map(|(count, what)| format!("{count} {what}")).collect();
+    match all {
+        0 => "there are no such shares".to_owned(),
+        1 => format!("1 share: {}", parts.join(", ")),
+        all => format!("{all} shares: {}", parts.join(", ")),
+    }
+}
+
+fn refused(exit: Exit) -> Failure {
+    let what = "the service would refuse some of these changes";
+    Failure::new(exit, what, "see the column ERROR; the job would make the others")
+}
+
+/// Prints the rows on standard output. Returns the most serious exit.
+fn print(
+    options: &ClientOptions,
+    rows: Vec<(JobRow, Option<Exit>)>,
+    console: &mut Console<'_>,
+) -> Result<Option<Exit>, Stop> {
+    let exit = row::worst(rows.iter().filter_map(|(_, exit)| *exit));
+    let rows: Vec<_> = rows.into_iter().map(|(row, _)| row).collect();
+    let mut printer = Printer::of_list(options.output);
+    if options.output == Output::Table && console.view().width.is_some() {
+        printer.whole(&rows, console)?;
+        return Ok(exit);
+    }
+    printer.begin(console)?;
+    printer.page(&rows, console)?;
+    printer.end(None, console)?;
+    Ok(exit)
+}

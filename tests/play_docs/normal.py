@@ -28,8 +28,8 @@ LEARNED = {"key", "id", "hash"}
 
 
 def normal(line):
-    """The line with a word in the place of each value that differs, and two spaces in the place of more."""
-    return re.sub(r"  +|--+", "  ", VALUES.sub(lambda value: f"<{value.lastgroup}>", line)).rstrip()
+    """The line with a word in the place of each value that differs, and one space in the place of more."""
+    return re.sub(r"  +|--+", " ", VALUES.sub(lambda value: f"<{value.lastgroup}>", line)).rstrip()
 
 
 def trimmed(lines):

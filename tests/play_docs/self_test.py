@@ -92,7 +92,8 @@ class Documents(unittest.TestCase):
         self.wrong(console('$ touch "$TMPDIR/x"'), "this file was left: /tmp/x")
 
     def test_a_line_wider_than_the_terminal_is_found(self):
-        define = "<!-- play: run sharewarden() { printf \"%0${1}d\\\\n\" 0; } -->"
+        program = "printf '#!/bin/sh\\nprintf \"%%0$1d\" 0' >~/bin/sharewarden && chmod +x ~/bin/sharewarden"
+        define = f"<!-- play: run {program} -->"
         self.right(console("$ sharewarden 80", directives=define))
         self.wrong(console("$ sharewarden 81", directives=define), "printed a line of 81 columns")
         self.right(console("$ sharewarden 81", directives=define), columns=120)

@@ -20,15 +20,15 @@ from transcript import KEYS, DocumentError, Step, read, two_texts
 SECONDS = 90  # for each command: the documents show nothing slower
 READY = "Ctrl-C stops"  # the last line of `sharewarden dev`
 READER = "/home/ann"
-PORTS = {"7443": "--listen", "7480": "--simulator-listen"}
+PORTS = {"7443": "--listen", "7480": "--simulator-listen", "9464": "--admin-listen"}
 
 # `sharewarden` as the reader has it, except that `dev` has ports and data of this session.
-PROGRAM = """#!/bin/sh
-[ "$1" = dev ] || exec {program} "$@"
+PROGRAM = """#!/bin/bash
+[ "$1" = dev ] || exec -a sharewarden {program} "$@"
 shift
 data='--data-dir {home}/.local/share/sharewarden-dev'
 for argument; do [ "$argument" != --ephemeral ] || data=; done
-exec {program} dev {listen} $data "$@"
+exec -a sharewarden {program} dev {listen} $data "$@"
 """
 
 
@@ -107,6 +107,7 @@ class Session:
             text = text.replace(old, new)
         for shown, printed in self.values.items():
             text = text.replace(shown, printed)
+        text = text.replace(READER, str(self.home)).replace(READER.replace("/", "%2F"), str(self.home).replace("/", "%2F"))
         for port, own in self.ports.items():
             text = text.replace(f"127.0.0.1:{port}", f"127.0.0.1:{own}").replace(f"localhost:{port}", f"localhost:{own}")
         return text
@@ -141,13 +142,16 @@ class Session:
         dev = Terminal(self.columns, self.environment(), self.clone)
         self.hidden.append(dev)
         dev.start("sharewarden dev --ephemeral")
-        dev.wait(SECONDS, lambda screen: any(READY in line for line in screen.lines()))
-        told = "\n".join(dev.screen.lines())
+        if dev.wait(SECONDS, lambda screen: any(READY in line for line in screen.lines())) is not None:
+            raise DocumentError("dev has ended:\n" + "\n".join(self.printed(dev)))
+        self.exports_of(dev)
+
+    def exports_of(self, service):
+        """Exports what `sharewarden dev` says, and the settings of psql for its database."""
+        told = "\n".join(service.screen.lines())
         exports = re.findall(r"^ *(export .*)", told, re.M)
         database = urllib.parse.urlsplit(re.search(r"postgres://[^ ']*", told)[0])
         socket_folder = urllib.parse.parse_qs(database.query)["host"][0]
-        key = next(self.folder.glob("tmp/sharewarden-dev-*/checkpoint-key.pem"))
-        exports.append(f"export VKEY=$(sharewarden key show --name sharewarden-dev --key-file {key})")
         exports.append(f"export PGHOST={socket_folder} PGUSER={database.username} PGDATABASE={database.path[1:]}")
         self.export("; ".join(exports))
 
@@ -216,7 +220,9 @@ class Player:
                     break
         except DocumentError as error:
             self.problem(0, str(error))
-        self.outcome.problems += [f"{self.outcome.document}: {left}" for left in self.session.close()]
+        finally:
+            left = self.session.close()
+        self.outcome.problems += [f"{self.outcome.document}: {what}" for what in left]
         return self.outcome
 
     def problem(self, line, text):
@@ -227,10 +233,12 @@ class Player:
         name = getattr(part, "name", None)
         if name == "dev":
             self.session.start_dev()
+        elif name == "exports":
+            self.session.exports_of(self.session.terminal(part.argument))
         elif name == "run" and part.argument.startswith("export "):
             self.session.export(part.argument)
         elif name == "run":
-            self.session.run(self.session.terminal(""), part.argument)
+            self.session.run(self.session.terminal("hidden"), part.argument)
         elif name == "replace":
             self.session.replacements.append(two_texts(part.argument))
         elif "file" in part.directives:
@@ -277,7 +285,8 @@ class Player:
         pressed = any(key(line) for line in shown)
         if code is not None and not stays and not pressed and status != code:
             self.problem(step.line, f"{step.command}\nended with exit code {status}, not {code}\n" + "\n".join(printed))
-        wide = terminal.screen.wrapped()
+        # Rows of tables have columns. A message is one line for the search, as long as it needs to be.
+        wide = [line for line in terminal.screen.wrapped() if "  " in line.strip()]
         if wide and is_fitted(step.command):
             self.problem(step.line, f"{step.command}\nprinted a line of {len(wide[0])} columns:\n{wide[0]}")
 
@@ -313,9 +322,12 @@ def key(line):
 
 
 def is_fitted(command):
-    """Whether a command prints for people: its lines fit into the terminal."""
-    unbroken = r"(-o|--output|--wide|[|>]|checkpoint|config|key|completions)\b"
-    return command.startswith("sharewarden ") and not re.search(unbroken, command)
+    """Whether a command prints for people, so that its lines fit into the terminal. Texts to copy and formats for programs are not
+    broken."""
+    words = command.split()
+    if words[:1] != ["sharewarden"] or words[1:2] in [["dev"], ["checkpoint"], ["config"], ["key"], ["completions"]]:
+        return False
+    return not {"-o", "--output", "--wide", "|", ">"} & set(words)
 
 
 def play(document, text, repository, program, columns, recorded):

@@ -6,7 +6,8 @@ were printed. A block without a command is the further output of its terminal.
 
 Directives are HTML comments, `<!-- play: … -->`, one or more lines:
 
-    dev                   a service runs from here on; what it tells the reader to export is exported
+    dev                   a service runs from here on, and the reader exports what it says
+    exports NAME          the reader exports what the screen of this terminal says
     run COMMAND           runs a command that the reader does not see; an export is for all terminals
     replace TEXT => TEXT  plays the second text where later commands have the first
     file NAME             the next block is the content of this file
@@ -21,9 +22,9 @@ Directives are HTML comments, `<!-- play: … -->`, one or more lines:
 import dataclasses
 import re
 
-DIRECTIVES = {"dev", "run", "replace", "file", "skip", "terminal", "stays", "exit", "answer", "only"}
+DIRECTIVES = {"dev", "exports", "run", "replace", "file", "skip", "terminal", "stays", "exit", "answer", "only"}
 # Those that act where they are. The others belong to the next block.
-IMMEDIATE = {"dev", "run", "replace"}
+IMMEDIATE = {"dev", "exports", "run", "replace"}
 KEYS = {"^C": b"\x03", "^\\": b"\x1c"}
 ANY = "…"
 
@@ -113,7 +114,7 @@ def directive(text, number):
     name, _, argument = text.partition(" ")
     if name not in DIRECTIVES:
         raise DocumentError(f"line {number + 1}: there is no directive {name}")
-    if name in ("file", "skip", "run", "terminal", "exit", "only") and not argument:
+    if name in ("exports", "file", "skip", "run", "terminal", "exit", "only") and not argument:
         raise DocumentError(f"line {number + 1}: the directive {name} needs an argument")
     if name in ("replace", "answer") and " =>" not in argument:
         raise DocumentError(f"line {number + 1}: the directive {name} needs two texts with => between them")

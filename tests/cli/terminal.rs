@@ -37,6 +37,8 @@ async fn on_terminal(columns: u16, service: &Service, arguments: &str, variables
         "CLICOLOR",
         "CLICOLOR_FORCE",
         "LESS",
+        // With it, colours are shown on a dumb terminal too.
+        "CI",
     ] {
         command.env_remove(name);
     }

@@ -83,7 +83,10 @@ pub use view::DisplayArgs;
 pub async fn run(options: &ClientOptions, command: ClientCommand, console: &mut Console<'_>) -> Result<(), Failure> {
     match perform(options, command, console).await {
         Ok(()) | Err(Stop::OutputClosed) => Ok(()),
-        Err(Stop::Failed(failure)) => Err(diagnosis::explain(options, failure).await),
+        Err(Stop::Failed(failure)) => {
+            let options = options.with_context().unwrap_or_else(|_| options.clone());
+            Err(diagnosis::explain(&options, failure).await)
+        }
     }
 }
 

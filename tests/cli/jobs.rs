@@ -241,6 +241,28 @@ fn file(folder: &Path, rows: &str) -> PathBuf {
     file
 }
 
+/// An empty id would select the shares of everyone: a variable that is not set must not end in a revoke of all of them.
+#[tokio::test]
+async fn an_empty_or_wrong_id_selects_no_shares() {
+    for (wrong, option) in [
+        ("--all-images --with=", "--with: must be"),
+        ("--all-images --with 1", "--with: must be"),
+        ("--all-images --with 000000000001 --account=", "--account: must be"),
+        ("--all-images --with 000000000001 --region=", "--region: must be"),
+        ("--all-recipients --image=", "--image: must be"),
+    ] {
+        let service = Service::answering([]).await;
+        let refused = run(&service, &format!("revoke {wrong} -m left --yes")).await;
+        let (code, text) = refused.failure();
+        assert_eq!(code, 2, "{wrong}: {text}");
+        assert!(
+            text.contains(option) && text.contains("nothing was sent"),
+            "{wrong}: {text}"
+        );
+        assert!(service.asked().is_empty(), "{wrong}");
+    }
+}
+
 #[tokio::test]
 async fn wrong_rows_of_a_file_are_all_reported_and_nothing_is_sent() {
     let folder = tempfile::tempdir().unwrap();

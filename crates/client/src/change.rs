@@ -14,6 +14,9 @@ use crate::{
     },
 };
 
+/// The maximum delay before a retry that an answer can ask for. A longer one is a fault, and could not be added to a time.
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(3600);
+
 /// The result of a grant or a revoke.
 #[derive(Debug, Clone)]
 #[must_use]
@@ -125,7 +128,8 @@ impl Client {
                     (telling.tell)(&error);
                 }
             }
-            let delay = backoff(delays).max(error.retry_delay.unwrap_or_default());
+            let asked = error.retry_delay.unwrap_or_default().min(MAX_RETRY_DELAY);
+            let delay = backoff(delays).max(asked);
             let mut gives_up = class == ErrorClass::Rejected || tries >= self.tries;
             let mut is_late = delay >= deadline.remaining();
             let is_alive = is_pending || error.is_pushback();

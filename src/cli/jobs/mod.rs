@@ -7,7 +7,7 @@ mod interrupt;
 mod row;
 mod shares_file;
 
-use std::path::Path;
+use std::{fmt::Display, path::Path, str::FromStr};
 
 use clap::Args;
 use tokio::sync::oneshot;
@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     client::job::{JobAction, JobChange, Report, ShareJob, StepEnd, Verdict},
+    domain::{AccountId, ImageId, Region},
     proto::v1::{ListSharePermissionsRequest, RevokeSharePermissionRequest},
 };
 use interrupt::Interrupts;
@@ -76,10 +77,10 @@ pub(super) async fn revoke(options: &ClientOptions, args: &RevokeArgs, console: 
         return Err(missing_image().into());
     }
     let filter = ListSharePermissionsRequest {
-        account_id: given.account.unwrap_or_default(),
-        region: given.region.unwrap_or_default(),
-        image_id: given.image.unwrap_or_default(),
-        shared_account_id: given.with.unwrap_or_default(),
+        account_id: checked::<AccountId>("--account", given.account)?,
+        region: checked::<Region>("--region", given.region)?,
+        image_id: checked::<ImageId>("--image", given.image)?,
+        shared_account_id: checked::<AccountId>("--with", given.with)?,
         ..ListSharePermissionsRequest::default()
     };
     let client = connection::open(options).await?;
@@ -92,6 +93,20 @@ pub(super) async fn revoke(options: &ClientOptions, args: &RevokeArgs, console: 
     };
     let changes = client.shares(filter).await?.into_iter().map(revoke).collect();
     run(options, &client, changes, &args.job, console).await
+}
+
+/// An id that selects shares. The service takes an empty text for all of them, and `--with "$PARTNER"` is empty if the variable is
+/// not set.
+fn checked<T: FromStr<Err: Display>>(option: &str, id: Option<String>) -> Result<String, Failure> {
+    let id = id.map(|id| match id.parse::<T>() {
+        Ok(_) => Ok(id),
+        Err(rule) => Err(Failure::new(
+            Exit::Invalid,
+            format!("{option}: {rule}"),
+            "correct it; nothing was sent",
+        )),
+    });
+    Ok(id.transpose()?.unwrap_or_default())
 }
 
 impl JobArgs {
@@ -124,7 +139,9 @@ async fn run(
         .filter(|step| matches!(step.verdict, Verdict::Send))
         .count();
     if args.dry_run {
-        let exit = print(options, JobRow::planned(&job), console)?;
+        let rows = JobRow::planned(&job);
+        let exit = row::worst(rows.iter().filter_map(|(_, exit)| *exit));
+        print(options, rows, console)?;
         console.note(format_args!("note: {} (--dry-run: nothing was sent)", summary(&job)));
         return exit.map_or(Ok(()), |exit| Err(refused(exit).into()));
     }
@@ -197,7 +214,9 @@ async fn perform(client: &Client, job: &ShareJob, to_send: usize, console: &mut 
 }
 
 fn conclude(options: &ClientOptions, job: &ShareJob, report: &Report, console: &mut Console<'_>) -> Result<(), Stop> {
-    let exit = print(options, JobRow::ended(job, &report.endings), console)?;
+    let rows = JobRow::ended(job, &report.endings);
+    let exit = row::worst(rows.iter().filter_map(|(_, exit)| *exit));
+    let printed = print(options, rows, console);
     let count = |is: fn(&StepEnd) -> bool| report.endings.iter().filter(|ending| is(ending)).count();
     let counts = [
         (count(|it| matches!(it, StepEnd::Succeeded(_))), "succeeded"),
@@ -212,7 +231,7 @@ fn conclude(options: &ClientOptions, job: &ShareJob, report: &Report, console: &
     let told = tell(report.endings.len(), &counts);
     let Some(exit) = exit else {
         console.note(format_args!("note: {told}"));
-        return Ok(());
+        return printed;
     };
     let what = if report.is_stopped {
         format!("the job stopped early: {told}")
@@ -249,21 +268,16 @@ fn refused(exit: Exit) -> Failure {
     Failure::new(exit, what, "see the column ERROR; the job would make the others")
 }
 
-/// Prints the rows on standard output. Returns the most serious exit.
-fn print(
-    options: &ClientOptions,
-    rows: Vec<(JobRow, Option<Exit>)>,
-    console: &mut Console<'_>,
-) -> Result<Option<Exit>, Stop> {
-    let exit = row::worst(rows.iter().filter_map(|(_, exit)| *exit));
+/// Prints the rows on standard output.
+fn print(options: &ClientOptions, rows: Vec<(JobRow, Option<Exit>)>, console: &mut Console<'_>) -> Result<(), Stop> {
     let rows: Vec<_> = rows.into_iter().map(|(row, _)| row).collect();
     let mut printer = Printer::of_list(options.output);
     if options.output == Output::Table && console.view().width.is_some() {
         printer.whole(&rows, console)?;
-        return Ok(exit);
+        return Ok(());
     }
     printer.begin(console)?;
     printer.page(&rows, console)?;
     printer.end(None, console)?;
-    Ok(exit)
+    Ok(())
 }

@@ -175,7 +175,7 @@ impl Lane {
                     continue;
                 }
             }
-            let committed = self.commit(mem::take(&mut batch), Vec::new()).await;
+            let committed = self.commit(mem::take(&mut batch)).await;
             if committed.is_err_and(|error| error.is_transient()) {
                 // Postgres is unavailable: the callers behind this batch need not wait for a timeout of their own.
                 while let Ok(QueuedCommand { answer, .. }) = queue.try_recv() {
@@ -186,15 +186,14 @@ impl Lane {
     }
 
     /// Commits a batch and answers the callers. If a batch cannot be committed, each command is tried alone, so that one faulty
-    /// command does not fail the others. The accounts of a batch that meets a lock are set aside. `granted` holds the leases of
-    /// earlier tries of the batch.
-    async fn commit(&mut self, batch: Vec<QueuedCommand>, mut granted: GrantedLeases) -> Result<(), StoreError> {
+    /// command does not fail the others. The accounts of a batch that meets a lock are set aside.
+    async fn commit(&mut self, batch: Vec<QueuedCommand>) -> Result<(), StoreError> {
         let begun = self.clock.monotonic_now();
         let batch = self.stuck.divert(batch, begun);
         if batch.is_empty() {
             return Ok(());
         }
-        let span = batch_span(&batch);
+        let (span, mut granted) = (batch_span(&batch), Vec::new());
         let (commands, callers): (Vec<_>, Vec<_>) = batch
             .into_iter()
             .map(|queued| (queued.command, (queued.answer, queued.span)))
@@ -222,8 +221,7 @@ impl Lane {
                     "a batch failed; each of its commands is tried alone"
                 );
                 for (command, (answer, span)) in commands.into_iter().zip(callers) {
-                    let batch = vec![QueuedCommand { command, answer, span }];
-                    let alone = Box::pin(self.commit(batch, granted.clone())).await;
+                    let alone = Box::pin(self.commit(vec![QueuedCommand { command, answer, span }])).await;
                     // Its own failure is answered and logged there. When Postgres is unavailable, the rest need not try.
                     if let Err(error) = alone
                         && error.is_transient()
@@ -290,7 +288,7 @@ impl Lane {
             }
             // Nothing was committed. The faulty command is found as in any batch.
             Err(_) => {
-                let _ = self.commit(account.take(), granted).await;
+                let _ = self.commit(account.take()).await;
             }
         }
     }

@@ -93,7 +93,7 @@ class AsyncClient(BaseClient):
     async def call(
         self, rpc: aio.UnaryUnaryMultiCallable[Request, Answer], request: Request, *, timeout: float | None = None
     ) -> Answer:
-        """Calls a method of `share_permissions`, `audit` or `access` that reads, and retries it while the service is unavailable.
+        """Calls a method of a stub that reads, and retries it while the service is unavailable.
 
         Raises `Failed`.
         """

@@ -83,7 +83,7 @@ class Client(BaseClient):
     def call(
         self, rpc: grpc.UnaryUnaryMultiCallable[Request, Answer], request: Request, *, timeout: float | None = None
     ) -> Answer:
-        """Calls a method of `share_permissions`, `audit` or `access` that reads, and retries it while the service is unavailable.
+        """Calls a method of a stub that reads, and retries it while the service is unavailable.
 
         Raises `Failed`.
         """

@@ -95,8 +95,8 @@ pub(super) async fn revoke(options: &ClientOptions, args: &RevokeArgs, console: 
     run(options, &client, changes, &args.job, console).await
 }
 
-/// An id that selects shares. The service takes an empty text for all of them, and `--with "$PARTNER"` is empty if the variable is
-/// not set.
+/// An id that selects shares. The service takes an empty text for all of them, and `--with "$PARTNER"` is empty if the variable
+/// is not set.
 fn checked<T: FromStr<Err: Display>>(option: &str, id: Option<String>) -> Result<String, Failure> {
     let id = id.map(|id| match id.parse::<T>() {
         Ok(_) => Ok(id),

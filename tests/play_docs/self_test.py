@@ -91,12 +91,16 @@ class Documents(unittest.TestCase):
         self.wrong(console("$ trap '' HUP; sleep 100 &"), "this process was left: ")
         self.wrong(console('$ touch "$TMPDIR/x"'), "this file was left: /tmp/x")
 
-    def test_a_line_wider_than_the_terminal_is_found(self):
-        program = "printf '#!/bin/sh\\nprintf \"%%0$1d\" 0' >~/bin/sharewarden && chmod +x ~/bin/sharewarden"
-        define = f"<!-- play: run {program} -->"
-        self.right(console("$ sharewarden 80", directives=define))
-        self.wrong(console("$ sharewarden 81", directives=define), "printed a line of 81 columns")
-        self.right(console("$ sharewarden 81", directives=define), columns=120)
+    def test_a_row_of_a_table_wider_than_the_terminal_is_found_and_a_message_may_be_long(self):
+        def prints(format):
+            program = f"printf '#!/bin/sh\\nprintf \"{format}\" 0' >~/bin/sharewarden && chmod +x ~/bin/sharewarden"
+            return f"<!-- play: run {program} -->"
+
+        row, message = prints("a  %%0$1d"), prints("%%0$1d")
+        self.right(console("$ sharewarden 77", directives=row))
+        self.wrong(console("$ sharewarden 78", directives=row), "printed a line of 81 columns")
+        self.right(console("$ sharewarden 78", directives=row), columns=120)
+        self.right(console("$ sharewarden 81", directives=message))
 
     def test_another_width_is_compared_with_what_was_recorded(self):
         text = console("$ tput cols", "80")

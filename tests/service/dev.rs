@@ -316,7 +316,7 @@ async fn an_interrupt_at_any_moment_of_the_start_leaves_no_process_file_or_share
                     let is_past =
                         |folder: &Path| path.starts_with("cluster.unfinished") && folder.join("cluster").exists();
                     let has_come = |folder: PathBuf| folder.join(path).exists() || is_past(&folder);
-                    while !cluster_in(temporary.path()).is_some_and(has_come) {
+                    while !data_folders_in(temporary.path()).any(has_come) {
                         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
                     }
                 }
@@ -359,10 +359,10 @@ async fn allowed_origin(url: &str, origin: &str) -> Option<String> {
     allowed.map(str::to_owned)
 }
 
-/// The folder `postgres` of the `dev` with this temporary folder.
-fn cluster_in(temporary: &Path) -> Option<PathBuf> {
-    let folder = fs::read_dir(temporary).unwrap().flatten().next()?;
-    Some(folder.path().join("postgres"))
+/// The folders `postgres` in the folders of this temporary folder. `dev` may have made others there.
+fn data_folders_in(temporary: &Path) -> impl Iterator<Item = PathBuf> {
+    let folders = fs::read_dir(temporary).unwrap().flatten();
+    folders.map(|folder| folder.path().join("postgres"))
 }
 
 /// The processes whose command line or environment has this path.

@@ -1,6 +1,6 @@
 //! Contexts: named sets of connection options, with a default account and a default Region, in a file of the user.
 //!
-//! [`file`] reads and changes the file, [`in_use`] adds the chosen context to the options of a command, and [`commands`] has
+//! `file` reads and changes the file, [`in_use`] adds the chosen context to the options of a command, and [`commands`] has
 //! `context list`, `use`, `show` and `set`.
 
 mod commands;

@@ -25,7 +25,8 @@ pub enum Outcome<A> {
     Succeeded(A),
     /// The service refused the request, or the change ended without success. The error says why.
     Failed(Error),
-    /// The timeout passed, or the maximum of tries was reached, before the outcome was known. The change may still succeed.
+    /// The timeout passed, or the maximum of tries was reached and the service had not told that it accepted the request,
+    /// before the outcome was known. The change may still succeed.
     Unresolved {
         /// To get the outcome, send the same request again with this id. It takes effect at most once.
         request_id: String,
@@ -130,7 +131,8 @@ impl Client {
             }
             let asked = error.retry_delay.unwrap_or_default().min(MAX_RETRY_DELAY);
             let delay = backoff(delays).max(asked);
-            let mut gives_up = class == ErrorClass::Rejected || tries >= self.tries;
+            // An accepted change goes on, so its end is worth the whole timeout.
+            let mut gives_up = class == ErrorClass::Rejected || pending.is_none() && tries >= self.tries;
             let mut is_late = delay >= deadline.remaining();
             let is_alive = is_pending || error.is_pushback();
             if let Some(is_stopped) = self

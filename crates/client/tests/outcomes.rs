@@ -124,6 +124,41 @@ async fn an_operator_hears_what_a_pending_change_waits_for() {
     stack.end().await;
 }
 
+/// A person waits with few tries, while the service is restarted.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accepted_change_is_followed_through_a_break_that_outlasts_all_tries() {
+    let stack = Stack::start().await;
+    let proxy = Proxy::start_plain(stack.address).await;
+    let options = ConnectOptions {
+        principal: Some("tester@example.com".parse().unwrap()),
+        timeout: TIMEOUT,
+        tries: 2,
+        ..ConnectOptions::new(format!("http://{}", proxy.address()).parse().unwrap())
+    };
+    let client = Client::connect(&options).await.unwrap();
+    stack.fault(UPDATE, 1, late(1_500));
+    let mut is_told = Some(|| {
+        proxy.set(Rule::Refuse);
+        proxy.cut();
+    });
+    let mut tell = |_: &Error| {
+        if let Some(away) = is_told.take() {
+            away();
+        }
+    };
+    let telling = Telling {
+        every: Duration::from_millis(300),
+        tell: &mut tell,
+    };
+    let (outcome, ()) = tokio::join!(client.grant_telling(grant(), Some(telling)), async {
+        until(&proxy, |counts| counts.refused > u64::from(options.tries)).await;
+        proxy.set(Rule::Pass);
+    });
+    let answer = succeeded_once(&stack, outcome).await;
+    assert!(answer.replayed, "the first try was accepted");
+    stack.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outcome_that_is_unknown_at_the_timeout_can_be_fetched_later() {
     let stack = Stack::start().await;

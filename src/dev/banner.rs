@@ -56,7 +56,8 @@ impl Banner<'_> {
             f,
             "  export SHAREWARDEN_ACCOUNT=111122223333 SHAREWARDEN_REGION=eu-central-1"
         )?;
-        writeln!(f, "  export VKEY={}", self.key)
+        writeln!(f, "  export VKEY={}", self.key)?;
+        writeln!(f, "  export DATABASE_URL='{}'", self.database_url)
     }
 
     fn tries(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,9 +77,8 @@ Then try, in this order:
   curl -d kind=throttle -d calls=2 {faults}
   sharewarden revoke wsi-basewin11 --with 000011112222 --reason 'no longer needed'
   # The same history in SQL.
-  psql '{database}' -c 'SELECT log_index, kind, principal, aws_request_id FROM audit_entry ORDER BY account_id, log_index'
-",
-            database = self.database_url
+  psql \"$DATABASE_URL\" -c 'SELECT log_index, kind, principal, aws_request_id FROM audit_entry ORDER BY account_id, log_index'
+"
         )?;
         if !self.ephemeral {
             write!(

@@ -12,6 +12,7 @@ VALUES = re.compile(
         f"(?P<{name}>{pattern})"
         for name, pattern in {
             "key": r"[\w.-]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}",
+            "signer": r"[\w.-]+\+[0-9a-f]{8}\b",
             "id": UUID,
             "time": r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z| UTC|[+-]\d\d(?::\d\d)?)?",
             "date": r"\b\d{4}-\d\d-\d\d\b",
@@ -24,7 +25,7 @@ VALUES = re.compile(
         }.items()
     )
 )
-LEARNED = {"key", "id", "hash"}
+LEARNED = {"key", "signer", "id", "hash"}
 
 
 def normal(line):

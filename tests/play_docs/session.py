@@ -138,22 +138,22 @@ class Session:
         self.exports.append(command)
 
     def start_dev(self):
-        """Starts a service that the document presumes, and exports what it tells its reader to."""
+        """Starts a service that the document presumes, and exports what it tells its reader to, and the settings of psql."""
         dev = Terminal(self.columns, self.environment(), self.clone)
         self.hidden.append(dev)
         dev.start("sharewarden dev --ephemeral")
         if dev.wait(SECONDS, lambda screen: any(READY in line for line in screen.lines())) is not None:
             raise DocumentError("dev has ended:\n" + "\n".join(self.printed(dev)))
-        self.exports_of(dev)
-
-    def exports_of(self, service):
-        """Exports what `sharewarden dev` says, and the settings of psql for its database."""
-        told = "\n".join(service.screen.lines())
-        exports = re.findall(r"^ *(export .*)", told, re.M)
+        told = self.exports_of(dev)
         database = urllib.parse.urlsplit(re.search(r"postgres://[^ ']*", told)[0])
         socket_folder = urllib.parse.parse_qs(database.query)["host"][0]
-        exports.append(f"export PGHOST={socket_folder} PGUSER={database.username} PGDATABASE={database.path[1:]}")
-        self.export("; ".join(exports))
+        self.export(f"export PGHOST={socket_folder} PGUSER={database.username} PGDATABASE={database.path[1:]}")
+
+    def exports_of(self, service):
+        """Exports what `sharewarden dev` tells its reader to. Returns its text."""
+        told = "\n".join(service.screen.lines())
+        self.export("; ".join(re.findall(r"^ *(export .*)", told, re.M)))
+        return told
 
     def close(self):
         """Ends everything. Returns what was left over."""

@@ -127,7 +127,7 @@ async fn an_operator_hears_what_a_pending_change_waits_for() {
 /// A person waits with few tries, while the service is restarted.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_accepted_change_is_followed_through_a_break_that_outlasts_all_tries() {
-    let stack = Stack::start().await;
+    let stack = Stack::start_with("server.max_wait = \"300ms\"\n").await;
     let proxy = Proxy::start_plain(stack.address).await;
     let options = ConnectOptions {
         principal: Some("tester@example.com".parse().unwrap()),
@@ -136,7 +136,7 @@ async fn an_accepted_change_is_followed_through_a_break_that_outlasts_all_tries(
         ..ConnectOptions::new(format!("http://{}", proxy.address()).parse().unwrap())
     };
     let client = Client::connect(&options).await.unwrap();
-    stack.fault(UPDATE, 1, late(1_500));
+    stack.fault(UPDATE, 1, late(2_000));
     let mut is_told = Some(|| {
         proxy.set(Rule::Refuse);
         proxy.cut();
@@ -147,7 +147,7 @@ async fn an_accepted_change_is_followed_through_a_break_that_outlasts_all_tries(
         }
     };
     let telling = Telling {
-        every: Duration::from_millis(300),
+        every: TIMEOUT,
         tell: &mut tell,
     };
     let (outcome, ()) = tokio::join!(client.grant_telling(grant(), Some(telling)), async {

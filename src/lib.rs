@@ -14,6 +14,7 @@ pub mod domain;
 pub mod edge;
 pub mod forwarder;
 pub mod grpc;
+pub mod maintenance;
 pub mod policy;
 pub mod probe;
 pub mod proto;

@@ -4,25 +4,18 @@ use std::{
     io::{self, IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
-    time::Duration,
 };
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 #[cfg(feature = "dev")]
 use sharewarden::dev::{self, DevCommand};
 use sharewarden::{
-    archive::{self, Event},
-    audit::Confirmation,
     cli::{self, AuditCommand, ClientCommand, ClientOptions, KeyCommand, Output},
     clock::Clock,
     config::Config,
-    domain::{AccountId, ConfirmationBody, Justification, Principal, Reason, Ticket, with_causes},
-    ledger::{
-        Hash,
-        merkle::{hex, parse_hash},
-    },
+    domain::with_causes,
+    maintenance::{ArchiveOptions, BoxError, ConfigCommand, ConfigOptions, ConfirmOptions, Maintenance},
     server::{self, Server},
-    store::archive::Detached,
     telemetry::Metrics,
     workspaces::BaseCredentials,
 };
@@ -131,72 +124,6 @@ enum AuditCommands {
     Confirm(ConfirmOptions),
 }
 
-#[derive(Debug, clap::Args)]
-struct ConfirmOptions {
-    #[command(flatten)]
-    config: ConfigOptions,
-    /// The account of the ledger: 12 digits
-    #[arg(long, value_name = "ACCOUNT_ID")]
-    account: AccountId,
-    /// Confirm this number of entries
-    #[arg(long, value_name = "N", requires_all = ["root_hash", "operator", "reason"])]
-    tree_size: Option<u64>,
-    /// Confirm this root of these entries: 64 lower-case hex digits
-    #[arg(long, value_name = "HEX", value_parser = root_hash, requires = "tree_size")]
-    root_hash: Option<Hash>,
-    /// Your name, for the audit history: 1 to 256 visible ASCII characters. It is not authenticated
-    #[arg(long, value_name = "NAME", requires = "tree_size")]
-    operator: Option<Principal>,
-    /// Why you confirm, for the audit history: 1 to 1024 characters
-    #[arg(long, value_name = "TEXT", requires = "tree_size")]
-    reason: Option<Reason>,
-    /// The id of a ticket, for the audit history: at most 128 characters
-    #[arg(long, value_name = "TEXT", requires = "tree_size")]
-    ticket: Option<Ticket>,
-}
-
-fn root_hash(text: &str) -> Result<Hash, &'static str> {
-    parse_hash(text).ok_or("must be 64 lower-case hex digits")
-}
-
-#[derive(Debug, clap::Args)]
-struct ArchiveOptions {
-    #[command(flatten)]
-    config: ConfigOptions,
-    /// Archive the months before this one (UTC), such as 2026-07; at most the current month
-    #[arg(long, value_name = "MONTH")]
-    before: archive::Month,
-    /// Write the files to this folder, in one folder for each month
-    #[arg(long, value_name = "FOLDER")]
-    to: PathBuf,
-    /// The location of the files that queries report, such as s3://bucket/audit [default: the folder of --to]
-    #[arg(long, value_name = "URL")]
-    location: Option<String>,
-    /// Drop the tables of the archived months [default: detach and keep them]
-    #[arg(long)]
-    drop: bool,
-}
-
-#[derive(Debug, Subcommand)]
-enum ConfigCommand {
-    /// Check the configuration and print the effective values, with secrets hidden
-    #[command(after_long_help = cli::with_examples(&[
-        "sharewarden config check --config sharewarden.toml",
-        "sharewarden config check --config sharewarden.toml --set server.listen=127.0.0.1:0",
-    ]))]
-    Check(ConfigOptions),
-}
-
-#[derive(Debug, clap::Args)]
-struct ConfigOptions {
-    /// The configuration, a TOML file. Environment variables override it: SHAREWARDEN__DATABASE__URL sets database.url
-    #[arg(long, value_name = "FILE", env = "SHAREWARDEN_CONFIG")]
-    config: Option<PathBuf>,
-    /// Override one key of the configuration, such as server.listen=127.0.0.1:0. May be given more than once
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
-}
-
 /// The command line of the program.
 fn command_line() -> clap::Command {
     let command = cli::arrange_help(Arguments::command());
@@ -246,12 +173,21 @@ fn refuse_usage(error: &clap::Error) -> ! {
 async fn run(Arguments { client, command }: Arguments) -> ExitCode {
     let client = client.in_environment(cli::Environment::of_process());
     let output = client.output();
+    if let (Output::Csv, false) = (
+        output,
+        matches!(
+            command,
+            ProgramCommand::Client(_) | ProgramCommand::Audit(AuditCommands::Ask(_))
+        ),
+    ) {
+        return exit_code(Err(cli::no_csv_form()), output);
+    }
     let result = match command {
         ProgramCommand::Serve(options) => serve(options).await,
         #[cfg(feature = "dev")]
         ProgramCommand::Dev(command) => develop(command).await,
-        ProgramCommand::Migrate(options) => migrate(options).await,
-        ProgramCommand::Config(ConfigCommand::Check(options)) => check(options).await,
+        ProgramCommand::Migrate(options) => maintain(Maintenance::Migrate(options), output).await,
+        ProgramCommand::Config(command) => maintain(Maintenance::Config(command), output).await,
         ProgramCommand::Completions { shell } => {
             cli::completions(shell, &command_line(), &mut io::stdout()).map_err(Into::into)
         }
@@ -262,8 +198,8 @@ async fn run(Arguments { client, command }: Arguments) -> ExitCode {
         ProgramCommand::Audit(AuditCommands::Ask(command)) => {
             return run_client(client, ClientCommand::Audit(command)).await;
         }
-        ProgramCommand::Audit(AuditCommands::Archive(options)) => archive_months(options).await,
-        ProgramCommand::Audit(AuditCommands::Confirm(options)) => confirm(options).await,
+        ProgramCommand::Audit(AuditCommands::Archive(options)) => maintain(Maintenance::Archive(options), output).await,
+        ProgramCommand::Audit(AuditCommands::Confirm(options)) => maintain(Maintenance::Confirm(options), output).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -277,8 +213,6 @@ fn is_closed_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
     let error = error.downcast_ref::<io::Error>();
     error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
-
-type BoxError = Box<dyn std::error::Error>;
 
 /// Prints an error with its causes.
 fn print_error(error: &(dyn std::error::Error + 'static), output: Output) -> ExitCode {
@@ -335,9 +269,14 @@ fn exit_code(result: Result<(), cli::Failure>, output: Output) -> ExitCode {
     }
 }
 
+async fn maintain(command: Maintenance, output: Output) -> Result<(), BoxError> {
+    let (mut out, mut notes) = (io::stdout(), io::stderr());
+    command.run(output, &console(&mut out, &mut notes)).await
+}
+
 async fn serve(options: ConfigOptions) -> Result<(), BoxError> {
     let shutdown = server::shutdown_signal()?;
-    let config = Config::load(options.config.as_deref(), &options.set)?;
+    let config = options.load()?;
     let telemetry = server::init_telemetry(&config)?;
     let result = serve_until(shutdown, &config, telemetry.metrics()).await;
     telemetry.end().await;
@@ -384,135 +323,5 @@ fn print_concepts() -> Result<(), BoxError> {
 async fn develop(command: DevCommand) -> Result<(), BoxError> {
     let shutdown = server::shutdown_signal()?;
     dev::execute(command, &mut io::stdout(), &mut io::stderr(), shutdown).await?;
-    Ok(())
-}
-
-async fn migrate(options: ConfigOptions) -> Result<(), BoxError> {
-    let config = Config::load(options.config.as_deref(), &options.set)?;
-    let telemetry = server::init_telemetry(&without_exporters(config.clone()))?;
-    let mut migrations = 0;
-    let migrated = server::migrate(&config, &mut |step| {
-        let mut out = io::stdout();
-        // A step is told before it begins, because it may take long. A reader that has gone does not stop it.
-        let _ = match step.took {
-            None => write!(out, "migration {} ({}): ", step.version, step.name),
-            Some(took) => writeln!(out, "{}", humantime::format_duration(whole_milliseconds(took))),
-        };
-        let _ = out.flush();
-        migrations += u32::from(step.took.is_some());
-    })
-    .await;
-    telemetry.end().await;
-    let done = match (migrated?, migrations) {
-        (true, count) => format!("created the database, and applied {count} migrations"),
-        (false, 0) => "nothing to do: the database has the schema of this program".to_owned(),
-        (false, count) => format!("applied {count} migrations"),
-    };
-    writeln!(io::stdout(), "{done}")?;
-    Ok(())
-}
-
-fn whole_milliseconds(time: Duration) -> Duration {
-    Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
-}
-
-async fn archive_months(options: ArchiveOptions) -> Result<(), BoxError> {
-    let config = Config::load(options.config.config.as_deref(), &options.config.set)?;
-    let telemetry = server::init_telemetry(&without_exporters(config.clone()))?;
-    let archived = archive::ArchivePlan {
-        before: options.before,
-        to: options.to,
-        location: options.location,
-        then: if options.drop {
-            Detached::Dropped
-        } else {
-            Detached::Kept
-        },
-    };
-    let (mut out, mut notes) = (io::stdout(), io::stderr());
-    let console = console(&mut out, &mut notes);
-    let (mut months, mut progress) = (0, None);
-    let done = server::archive(&config, &archived, |event| match event {
-        Event::Begun { steps, .. } => {
-            let meter = progress.insert(cli::ProgressMeter::of_steps(&console, &event.to_string()));
-            meter.total(steps);
-        }
-        Event::Advanced { done } => progress.iter().for_each(|meter| meter.done(done)),
-        Event::Written { .. } | Event::Archived { .. } => {
-            months += u32::from(matches!(event, Event::Archived { .. }));
-            progress = None;
-            note(&event);
-        }
-    })
-    .await;
-    drop(progress);
-    telemetry.end().await;
-    done?;
-    if months == 0 {
-        note(format_args!("there is no month before {} to archive", archived.before));
-    }
-    Ok(())
-}
-
-async fn confirm(options: ConfirmOptions) -> Result<(), BoxError> {
-    let config = Config::load(options.config.config.as_deref(), &options.config.set)?;
-    let telemetry = server::init_telemetry(&without_exporters(config.clone()))?;
-    let account = options.account;
-    let statement = (options.tree_size, options.root_hash, options.operator, options.reason);
-    let done = if let (Some(tree_size), Some(root), Some(operator), Some(reason)) = statement {
-        let justification = Justification {
-            reason,
-            ticket: options.ticket,
-        };
-        let body = ConfirmationBody {
-            operator,
-            justification,
-            root,
-            tree_size,
-        };
-        let confirmed = server::confirm(&config, &Confirmation { account, body }).await;
-        confirmed.map(|(index, covered)| {
-            format!("recorded as entry {index} of account {account}; its checkpoint of {covered} entries is signed")
-        })
-    } else {
-        server::confirmable(&config, account).await.map(|(size, root)| {
-            format!(
-                "the ledger of account {account} has {size} entries, which match their hashes, and no checkpoint; compare it with \
-                 what is kept elsewhere, then confirm it with --tree-size {size} --root-hash {} --operator NAME --reason TEXT",
-                hex(&root)
-            )
-        })
-    };
-    telemetry.end().await;
-    note(done?);
-    Ok(())
-}
-
-/// The configuration of a short command: it logs, exports no telemetry and opens no admin port.
-fn without_exporters(mut config: Config) -> Config {
-    config.telemetry.otlp_endpoint = None;
-    config.admin.listen = None;
-    config
-}
-
-async fn check(options: ConfigOptions) -> Result<(), BoxError> {
-    let config = Config::load(options.config.as_deref(), &options.set).map_err(|error| match &options.config {
-        Some(_) => error.to_string(),
-        None => format!("{error}; no file was read, because there is no --config and no SHAREWARDEN_CONFIG"),
-    })?;
-    io::stdout().write_all(config.to_toml()?.as_bytes())?;
-    match &options.config {
-        Some(file) => note(format_args!("read {}, the environment and --set", file.display())),
-        None => note("read the environment and --set only: there is no --config and no SHAREWARDEN_CONFIG"),
-    }
-    let problems = server::file_problems(&config).await;
-    if !problems.is_empty() {
-        let list: String = problems.iter().map(|problem| format!("\n  {problem}")).collect();
-        return Err(format!("the configuration names what cannot be used:{list}").into());
-    }
-    for file in server::named_files(&config) {
-        note(format_args!("opened {file}"));
-    }
-    note("not checked: Postgres, AWS and the token issuer, which `serve` connects to");
     Ok(())
 }

@@ -162,6 +162,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "maintenance",
+        &[
+            "archive",
+            "audit",
+            "cli",
+            "config",
+            "domain",
+            "ledger",
+            "server",
+            "store",
+            "telemetry",
+        ],
+    ),
+    (
         "dev",
         &[
             "server",

@@ -132,8 +132,13 @@ pub(super) fn refuse_csv(command: &ClientCommand) -> Result<(), Failure> {
     if has_csv {
         return Ok(());
     }
+    Err(no_csv_form())
+}
+
+/// The failure of a command without a CSV form.
+pub fn no_csv_form() -> Failure {
     let hint = "use -o json or -o table; lists and summaries have a CSV form, and `audit export --format csv` writes a CSV file";
-    Err(Failure::new(Exit::Invalid, "this command has no CSV form", hint))
+    Failure::new(Exit::Invalid, "this command has no CSV form", hint)
 }
 
 /// Arguments of `grant` and `revoke`.

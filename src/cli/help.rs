@@ -7,20 +7,27 @@ use super::options::ClientOptions;
 /// The words of this program, for `help concepts`.
 pub const CONCEPTS: &str = include_str!("concepts.txt");
 
-/// Commands that call no service, with the client options that mean something to them all the same.
+/// Commands that call no service, a command before the group that it is in, with the client options that have a meaning for them.
 const WITHOUT_SERVICE: &[(&[&str], &[&str])] = &[
-    (&["serve"], &[]),
+    (&["serve"], &["output"]),
     (&["dev"], &[]),
     (&["simulate"], &[]),
-    (&["migrate"], &[]),
+    (&["migrate"], &["output"]),
+    (&["config", "check"], &["output"]),
     (&["config"], &[]),
     (&["completions"], &[]),
     (&["man"], &[]),
     (&["concepts"], &[]),
-    (&["key"], &["output"]),
-    (&["audit", "archive"], &[]),
-    (&["audit", "confirm"], &[]),
+    (&["key", "generate"], &["output"]),
+    (&["key", "show"], &["output"]),
+    (&["key"], &[]),
+    (&["audit", "archive"], &["output"]),
+    (&["audit", "confirm"], &["output"]),
 ];
+
+/// The help of --output for the commands that call no service.
+const OUTPUT_WITHOUT_SERVICE: &str =
+    "table prints text for people, json prints JSON lines for programs, and an error as JSON [default: table]";
 
 /// The longest line of an example, with its indentation.
 const LINE: usize = 78;
@@ -81,8 +88,16 @@ pub fn arrange_help(mut command: Command) -> Command {
     for (path, kept) in WITHOUT_SERVICE {
         // A command with a hidden option of this id does not get the visible one.
         let hidden = shared.iter().filter(|arg| !kept.contains(&arg.get_id().as_str()));
-        let hidden: Vec<_> = hidden.map(|arg| arg.clone().hide(true)).collect();
-        command = at(command, path, &|command| command.args(hidden.clone()));
+        let hidden = hidden.map(|arg| arg.clone().hide(true));
+        let shown = shared.iter().filter(|arg| kept.contains(&arg.get_id().as_str()));
+        let shown = shown.map(|arg| {
+            let arg = arg.clone().help(OUTPUT_WITHOUT_SERVICE).help_heading(None);
+            arg.hide_short_help(false)
+                .hide_possible_values(true)
+                .hide_default_value(true)
+        });
+        let args: Vec<_> = hidden.chain(shown).collect();
+        command = at(command, path, &|command| command.args(args.clone()));
     }
     command
 }

@@ -53,7 +53,7 @@ mod wait;
 use args::refuse_csv;
 pub use args::{
     ChangeArgs, ChangeCommand, ClientCommand, GrantArgs, GrantRevokeArgs, ListArgs, RevokeArgs, ShareFilterArgs,
-    StateFilter,
+    StateFilter, no_csv_form,
 };
 pub use audit::{AuditCommand, KeyCommand, key};
 pub use changes::{ChangeStateFilter, ChangesArgs};

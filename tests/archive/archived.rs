@@ -7,7 +7,7 @@ use sharewarden::{
     ledger::{Hash, check::verify_inclusion},
     proto::v1::{self, export_audit_entries_response::Part},
 };
-use sharewarden_testkit::stack::{ACCOUNT, Stack, as_tester, detail, grant, reason};
+use sharewarden_testkit::stack::{ACCOUNT, Stack, as_tester, config_text, detail, grant, reason};
 
 use crate::history::{archive, audit, key, months_ago, plan, service, sizes, verify};
 
@@ -62,6 +62,44 @@ async fn archived_files_verify_and_continue_into_the_remaining_entries() {
         }
         assert_eq!(end + count, before[&account], "{account}");
     }
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn the_command_prints_each_file_and_each_month_as_a_json_line() {
+    let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
+    let file = folder.path().join("sharewarden.toml");
+    let text = config_text(stack.database.url(), &stack.simulator.url(), "log.filter = \"error\"\n");
+    std::fs::write(&file, text).unwrap();
+    let to = folder.path().join("archive");
+    let mut program = tokio::process::Command::new(env!("CARGO_BIN_EXE_sharewarden"));
+    program.args([
+        "audit",
+        "archive",
+        "-o",
+        "json",
+        "--before",
+        &months_ago(10).to_string(),
+        "--config",
+    ]);
+    program.arg(&file).arg("--to").arg(&to).kill_on_drop(true);
+    let output = program.output().await.unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let (mut files, mut months, mut ends) = (0, 0, 0);
+    for line in printed.lines() {
+        let result: serde_json::Value = serde_json::from_str(line).unwrap();
+        if let Some(written) = result.get("fileWritten") {
+            files += written["entries"].as_str().unwrap().parse::<u64>().unwrap();
+            assert!(std::fs::exists(written["file"].as_str().unwrap()).unwrap(), "{line}");
+        } else if let Some(archived) = result.get("monthArchived") {
+            months += archived["entries"].as_str().unwrap().parse::<u64>().unwrap();
+            assert!(archived["month"].as_str().unwrap().parse::<Month>().is_ok(), "{line}");
+        } else {
+            ends += result["monthsArchived"].as_u64().unwrap();
+        }
+    }
+    assert!(files > 0 && files == months && ends > 0, "{printed}");
     stack.end().await;
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use sharewarden::{audit::ConfirmError, clock::Clock, server};
 use sharewarden_client::proto::v1::GetCheckpointRequest;
 use sharewarden_testkit::{
@@ -227,11 +228,14 @@ async fn the_command_prints_what_there_is_to_confirm_and_records_the_confirmatio
         program.args(["audit", "confirm", "--account", ACCOUNT, "--config"]);
         program.arg(&file).args(more).kill_on_drop(true);
         let output = program.output().await.unwrap();
-        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+        let (answer, notes) = (String::from_utf8(output.stdout), String::from_utf8(output.stderr));
+        (output.status.code(), notes.unwrap(), answer.unwrap())
     };
-    let (code, printed) = run(&[]).await;
+    let (code, printed, _) = run(&[]).await;
     assert!(code == Some(0) && printed.contains("has 2 entries"), "{printed}");
     let root = &printed.split("--root-hash ").nth(1).unwrap()[..64];
+    let seen = json!({"accountId": ACCOUNT, "treeSize": "2", "rootHash": root});
+    assert_eq!(run(&["-o", "json"]).await.2, format!("{seen}\n"));
     assert_eq!(run(&["--tree-size", "2"]).await.0, Some(2), "half a statement");
     let statement = [
         "--tree-size",
@@ -243,7 +247,7 @@ async fn the_command_prints_what_there_is_to_confirm_and_records_the_confirmatio
         "--reason",
         "a test",
     ];
-    let (code, printed) = run(&statement).await;
+    let (code, printed, _) = run(&statement).await;
     assert!(code == Some(0) && printed.contains("recorded as entry 2"), "{printed}");
     stack.checkpoint_of(ACCOUNT, 3).await;
     stack.end().await;

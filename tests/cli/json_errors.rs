@@ -127,6 +127,42 @@ fn usage_errors_and_local_failures_are_json_too() {
 }
 
 #[test]
+fn commands_without_a_service_print_their_errors_as_json_too() {
+    let archive = "audit archive --before 2026-01 --to /nowhere";
+    for command in [
+        "serve",
+        "migrate",
+        "config check",
+        archive,
+        "audit confirm --account 111122223333",
+    ] {
+        let (status, document) = error_of_program(&format!("{command} --config /nowhere.toml -o json"));
+        let error = &document["error"];
+        assert_eq!((status, &error["exitCode"]), (Some(1), &json!(1)), "{document}");
+        assert_eq!(
+            (&error["code"], &error["reason"]),
+            (&json!("UNKNOWN"), &json!("LOCAL")),
+            "{document}"
+        );
+        assert!(
+            error["message"].as_str().unwrap().contains("/nowhere.toml"),
+            "{document}"
+        );
+
+        let output = program(&format!("{command} -o csv")).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("this command has no CSV form"), "{command}: {said}");
+        assert_eq!(output.status.code(), Some(2), "{command}");
+    }
+    let (status, document) = error_of_program("key show --name n --key-file /nowhere.pem -o json");
+    assert_eq!(
+        (status, &document["error"]["reason"]),
+        (Some(2), &json!("LOCAL")),
+        "{document}"
+    );
+}
+
+#[test]
 fn without_json_a_usage_error_has_its_usage() {
     let output = program("list -o table --no-such-option").output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();

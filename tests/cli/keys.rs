@@ -63,6 +63,29 @@ fn a_key_on_standard_output_has_its_verifier_key_on_standard_error() {
 }
 
 #[test]
+fn keys_are_printed_as_json_for_programs() {
+    let (result, out, notes) = key(&["generate", "--name", "n", "-o", "json"]);
+    result.unwrap();
+    let made: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((out.lines().count(), notes.as_str()), (1, ""));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key.pem");
+    fs::write(&path, made["privateKey"].as_str().unwrap()).unwrap();
+    let (result, shown, _) = key(&[
+        "show",
+        "--name",
+        "n",
+        "--key-file",
+        path.to_str().unwrap(),
+        "-o",
+        "json",
+    ]);
+    result.unwrap();
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["verifierKey"], made["verifierKey"]);
+}
+
+#[test]
 fn an_invalid_key_is_refused_and_not_printed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key.pem");

@@ -225,6 +225,9 @@ fn client_options_are_in_the_long_help_of_client_commands_only() {
         );
         if without.contains(path.as_str()) {
             assert!(!text.contains("--server"), "{path}: {text}");
+            let has_output = !["dev", "simulate", "completions", "man"].contains(&path.as_str());
+            assert_eq!(text.contains("-o, --output"), has_output, "{path}: {text}");
+            assert_eq!(short.contains("-o, --output"), has_output, "{path}: {short}");
         } else if !path.starts_with("key") {
             assert!(
                 SHARED.iter().all(|name| section(&text, name).is_some()),
@@ -243,6 +246,7 @@ fn client_options_are_refused_by_commands_that_call_no_service() {
         "--server http://127.0.0.1:1 config check --config /nowhere.toml",
         "config check --config /nowhere.toml --server http://127.0.0.1:1",
         "completions bash --no-pager",
+        "completions bash -o json",
     ] {
         let output = program(arguments).output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();

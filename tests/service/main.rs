@@ -17,6 +17,7 @@ mod grants;
 mod joining;
 mod late_calls;
 mod ledger;
+mod maintenance;
 mod many_callers;
 mod outage;
 mod outcome_notifications;

@@ -34,7 +34,7 @@ pub enum KeyCommand {
         #[arg(long, value_name = "NAME")]
         name: KeyName,
         /// Write the private key to this new file, which only its owner can read. Without it, the private key goes to standard
-        /// output and the verifier key to standard error
+        /// output and the verifier key to standard error. With -o json both are one line of standard output
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
@@ -88,6 +88,10 @@ fn generate(output: Output, name: KeyName, out: Option<PathBuf>, console: &mut C
         )
     })?;
     let Some(path) = out else {
+        if output == Output::Json {
+            let (public, private) = (key.verifier_key().to_string(), pem.expose_secret());
+            return console.print_line(serde_json::json!({ "verifierKey": public, "privateKey": private }));
+        }
         console.print(pem.expose_secret())?;
         console.note(key.verifier_key());
         return Ok(());

@@ -1,5 +1,6 @@
 """Checks how a release is made, without building it: the commands of scripts/release, and the workflow that calls it."""
 
+import os
 import re
 import subprocess
 
@@ -15,10 +16,17 @@ def check(condition, problem):
         problems.append(problem)
 
 
-def dry_run(*targets):
-    return subprocess.run([SCRIPT, "--dry-run", *targets], capture_output=True, text=True, check=False)
+def dry_run(*targets, **environment):
+    environment = os.environ | environment
+    return subprocess.run([SCRIPT, "--dry-run", *targets], env=environment, capture_output=True, text=True, check=False)
 
 
+def made():
+    """The files of a release that is already there."""
+    return {(file, file.stat().st_mtime_ns) for file in names.ROOT.glob("dist/**/*")}
+
+
+before = made()
 both = dry_run()
 check(both.returncode == 0, f"scripts/release --dry-run: {both.stderr}")
 lines = both.stdout.splitlines()
@@ -32,15 +40,19 @@ check(any("scripts/sbom dist/" in line for line in lines), "scripts/release make
 check("SHA256SUMS" in lines[-1], "scripts/release does not end with the checksums")
 one = dry_run(TARGETS[0])
 check(TARGETS[1] not in one.stdout, "scripts/release builds a target that was not asked for")
+elsewhere = dry_run(TARGETS[0], CARGO_TARGET_DIR="/elsewhere").stdout
+check("--remap-path-prefix=/elsewhere=/src/target" in elsewhere, "the program contains the path of the target folder")
 other = dry_run("riscv64gc-unknown-linux-gnu")
 check(other.returncode != 0 and "unknown target" in other.stderr, "scripts/release accepts any target")
-check(not (names.ROOT / "dist").exists(), "a dry run made files")
+check(made() == before, "a dry run made or removed files")
 
 workflow = names.yaml.safe_load((names.ROOT / ".github/workflows/release.yml").read_text())
 steps = [step.get("run", "") for step in workflow["jobs"]["release"]["steps"]]
 # YAML 1.1 reads the key `on` as true.
 check(workflow[True]["push"]["tags"] == ["v*"], "the workflow does not run for tags")
 check("scripts/release" in steps, "the workflow does not call scripts/release")
+used = [step["uses"] for step in workflow["jobs"]["release"]["steps"] if "uses" in step]
+check(used and all(re.search(r"@[0-9a-f]{40}$", action) for action in used), f"an action is not named by its commit: {used}")
 check(any(re.search(r"gh release create .* dist/\*", step) for step in steps), "the workflow does not publish dist/")
 version = re.search(r"^CARGO_CYCLONEDX=(\S+)$", (names.ROOT / ".ci/run").read_text(), re.MULTILINE)
 check(version, ".ci/run does not have the version of cargo-cyclonedx, which the workflow reads")

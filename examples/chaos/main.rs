@@ -3,6 +3,9 @@
 //!
 //! `cargo run --release --example chaos -- --minutes 10 [--seed N] [--replicas 3] [--clients 8] [--keep FOLDER]`
 //!
+//! `--old PROGRAM` upgrades the replicas from another build to this one during the run; with `--rollback`, back and
+//! forward again. One ready replica is then always out of the reach of faults, and a moment without one is a violation.
+//!
 //! It needs only PostgreSQL's binaries; replicas are processes of this program. A seed selects the same requests, faults, cuts
 //! and kills. The timing of processes and sockets differs, so two runs with one seed are similar but not equal. The exit
 //! status is 1 if it found a violation.
@@ -22,12 +25,13 @@ use sharewarden::{
     config::{Config, DatabaseConfig},
     dev::postgres::{Cluster, ClusterSettings, DATABASE},
     server::{self, Server},
-    store::Database,
+    store::{Database, StoreError},
 };
 use sharewarden_testkit::{
     checker::{
         replica::Program,
         trial::{self, TrialOptions},
+        upgrade::Upgrade,
     },
     stack::credentials,
 };
@@ -39,6 +43,8 @@ struct Options {
     replicas: usize,
     clients: usize,
     keep: Option<PathBuf>,
+    old: Option<PathBuf>,
+    rollback: bool,
 }
 
 fn main() -> ExitCode {
@@ -47,35 +53,53 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .unwrap();
-    if let [first, config, off_by] = words.as_slice()
-        && first == "replica"
-    {
-        runtime.block_on(replica(config, off_by.parse().unwrap()));
-        return ExitCode::SUCCESS;
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["replica", config, off_by] => {
+            runtime.block_on(replica(config, off_by.parse().unwrap()));
+            ExitCode::SUCCESS
+        }
+        ["migrate", url] => as_owner(runtime.block_on(migrate(url))),
+        _ => runtime.block_on(run(&options(&words))),
     }
-    runtime.block_on(run(&options(&words)))
 }
 
-fn options(words: &[String]) -> Options {
+fn as_owner(result: Result<(), StoreError>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn options(words: &[&str]) -> Options {
     let mut options = Options {
         lasts: Duration::from_secs(60),
         seed: fastrand::u64(..),
         replicas: 3,
         clients: 8,
         keep: None,
+        old: None,
+        rollback: false,
     };
-    for pair in words.chunks(2) {
-        let [word, value] = pair else {
-            panic!("{} takes a value", pair[0])
-        };
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        if *word == "--rollback" {
+            options.rollback = true;
+            continue;
+        }
+        let value = words.next().unwrap_or_else(|| panic!("{word} takes a value"));
         let number = || value.parse::<u64>().unwrap_or_else(|_| panic!("{word} takes a number"));
-        match word.as_str() {
+        match *word {
             "--minutes" => options.lasts = Duration::from_secs(60 * number()),
             "--seconds" => options.lasts = Duration::from_secs(number()),
             "--seed" => options.seed = number(),
             "--replicas" => options.replicas = usize::try_from(number()).unwrap(),
             "--clients" => options.clients = usize::try_from(number()).unwrap(),
             "--keep" => options.keep = Some(value.into()),
+            "--old" => options.old = Some(value.into()),
             other => panic!("unknown option {other}"),
         }
     }
@@ -90,18 +114,33 @@ async fn run(options: &Options) -> ExitCode {
         .await
         .unwrap();
     let url = cluster.url(DATABASE);
-    migrate(&url).await;
+    let upgrade = options.old.clone().map(|old| Upgrade {
+        old: Program::Chaos(old),
+        rollback: options.rollback,
+    });
+    if upgrade.is_none() {
+        migrate(&url).await.unwrap();
+    }
     let options = TrialOptions {
         seed: options.seed,
         replicas: options.replicas,
         clients: options.clients,
         lasts: options.lasts,
-        program: Program::Itself,
+        program: Program::Chaos(std::env::current_exe().unwrap()),
+        upgrade,
         database: url,
     };
     println!(
-        "{} replicas, {} clients, {:?} of faults, seed {}",
-        options.replicas, options.clients, options.lasts, options.seed
+        "{} replicas{}, {} clients, {:?} of faults, seed {}",
+        options.replicas,
+        if options.upgrade.is_some() {
+            " of each build"
+        } else {
+            ""
+        },
+        options.clients,
+        options.lasts,
+        options.seed
     );
     let trial = trial::run(&options, folder).await;
     print!("{trial}");
@@ -112,7 +151,7 @@ async fn run(options: &Options) -> ExitCode {
     }
 }
 
-async fn migrate(url: &str) {
+fn database(url: &str) -> Database {
     let timeout = Duration::from_secs(30);
     let settings = DatabaseConfig {
         url: url.into(),
@@ -120,9 +159,14 @@ async fn migrate(url: &str) {
         acquire_timeout: timeout,
         statement_timeout: timeout,
     };
-    let database = Database::new(&settings, &Clock::system()).unwrap();
-    database.migrate().await.unwrap();
+    Database::new(&settings, &Clock::system()).unwrap()
+}
+
+async fn migrate(url: &str) -> Result<(), StoreError> {
+    let database = database(url);
+    let migrated = database.migrate().await;
     database.close().await;
+    migrated
 }
 
 /// A server as `sharewarden serve` runs it, but with a skewed clock.

@@ -26,7 +26,8 @@ async fn no_violation(seed: u64) {
         replicas: 3,
         clients: 6,
         lasts: Duration::from_secs(8),
-        program: Program::Serve(env!("CARGO_BIN_EXE_sharewarden").into()),
+        program: Program::Sharewarden(env!("CARGO_BIN_EXE_sharewarden").into()),
+        upgrade: None,
         database: database.url().to_owned(),
     };
     let trial = trial::run(&options, folder.path()).await;

@@ -17,11 +17,21 @@ use tonic::{Status, transport::Channel};
 use tonic_types::StatusExt;
 use uuid::Uuid;
 
-use super::history::{ChangeRead, ImagePermission, RpcOutcome, RpcRecord, ShareAction, ShareRequest};
+use super::{
+    check::resolves,
+    history::{ChangeRead, ImagePermission, RpcOutcome, RpcRecord, ShareAction, ShareRequest},
+};
 use crate::credentials::now;
 
 /// The current channel of each replica.
 pub type Channels = Vec<watch::Receiver<Option<Channel>>>;
+
+/// The number and the channel of a replica that runs, chosen at random.
+fn any_running(channels: &Channels, rng: &mut Rng) -> Option<(usize, Channel)> {
+    let running = channels.iter().enumerate();
+    let running = running.filter_map(|(number, channel)| Some((number, channel.borrow().clone()?)));
+    rng.choice(running.collect::<Vec<_>>())
+}
 
 /// What all clients observed.
 #[derive(Debug, Default)]
@@ -37,6 +47,8 @@ pub struct RandomClient {
     pub recorder: Arc<Recorder>,
     /// The latest requests, to be repeated.
     pub asked: Vec<ShareRequest>,
+    /// The requests that got an error, or no answer, and are repeated until they are resolved.
+    pub unresolved: Vec<ShareRequest>,
     /// Account and id of changes in responses.
     pub heard: Vec<(String, String)>,
 }
@@ -44,14 +56,26 @@ pub struct RandomClient {
 /// Maximum number of requests, and of changes, that a client remembers.
 const MEMORY: usize = 200;
 
+/// A client with this number of unresolved requests makes no new ones.
+const MAX_UNRESOLVED: usize = 20;
+
 /// Longer than any server delays a response.
 const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Maximum time until a request is resolved after healing.
+const HEALED_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl RandomClient {
     /// Sends requests until `stop`.
     pub async fn run(mut self, stop: CancellationToken) -> Self {
         while !stop.is_cancelled() {
+            let unresolved = self.unresolved.len();
+            let repeats = unresolved >= MAX_UNRESOLVED || (unresolved > 0 && self.rng.bool());
             match self.rng.u32(..100) {
+                _ if repeats => {
+                    let request = self.unresolved.swap_remove(self.rng.usize(..unresolved));
+                    self.ask_somehow(request).await;
+                }
                 0..65 => {
                     let request = self.random_request();
                     self.ask_somehow(request).await;
@@ -76,9 +100,15 @@ impl RandomClient {
 
     /// Repeats all requests with a long timeout. An accepted request gets the recorded result.
     pub async fn ask_again(mut self) {
-        for request in self.asked.clone() {
-            let replica = self.rng.usize(..self.channels.len());
-            self.ask(request, replica, TIMEOUT).await;
+        let unresolved = std::mem::take(&mut self.unresolved);
+        for request in self.asked.clone().into_iter().chain(unresolved) {
+            let until_resolved = async {
+                while !self.ask(request.clone(), TIMEOUT).await {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            };
+            // The check finds a request without an answer that resolves it.
+            let _ = tokio::time::timeout(HEALED_TIMEOUT, until_resolved).await;
         }
     }
 
@@ -116,26 +146,31 @@ impl RandomClient {
         request
     }
 
+    /// Asks, and remembers the request if it is not resolved.
     async fn ask_somehow(&mut self, request: ShareRequest) {
-        let replica = self.rng.usize(..self.channels.len());
         let deadline = match self.rng.u32(..10) {
             0..3 => self.rng.u64(20..300),
             3..5 => self.rng.u64(300..2_000),
             _ => 5_000,
         };
-        match self.rng.u32(..10) {
+        let is_resolved = match self.rng.u32(..10) {
             0 => {
                 let leaves = Duration::from_millis(self.rng.u64(1..500));
                 // Cancels only this call. The connection stays open.
-                let _ = tokio::time::timeout(leaves, self.ask(request, replica, TIMEOUT)).await;
+                let asked = tokio::time::timeout(leaves, self.ask(request.clone(), TIMEOUT)).await;
+                asked.unwrap_or(false)
             }
-            _ => self.ask(request, replica, Duration::from_millis(deadline)).await,
+            _ => self.ask(request.clone(), Duration::from_millis(deadline)).await,
+        };
+        if !is_resolved {
+            self.unresolved.push(request);
         }
     }
 
-    async fn ask(&mut self, request: ShareRequest, replica: usize, deadline: Duration) {
-        let Some(channel) = self.channels[replica].borrow().clone() else {
-            return;
+    /// True if the answer resolves the request.
+    async fn ask(&mut self, request: ShareRequest, deadline: Duration) -> bool {
+        let Some((replica, channel)) = any_running(&self.channels, &mut self.rng) else {
+            return false;
         };
         let mut client = SharePermissionServiceClient::new(channel);
         let asked_at = now();
@@ -165,7 +200,9 @@ impl RandomClient {
             told,
         };
         self.remember(&answer);
+        let is_resolved = resolves(&answer.told);
         self.recorder.answers.lock().unwrap().push(answer);
+        is_resolved
     }
 
     fn remember(&mut self, answer: &RpcRecord) {
@@ -186,8 +223,7 @@ impl RandomClient {
         let Some((account, change_id)) = self.rng.choice(&self.heard).cloned() else {
             return;
         };
-        let replica = self.rng.usize(..self.channels.len());
-        let Some(channel) = self.channels[replica].borrow().clone() else {
+        let Some((_, channel)) = any_running(&self.channels, &mut self.rng) else {
             return;
         };
         let asked_at = now();

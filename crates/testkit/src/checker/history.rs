@@ -1,7 +1,7 @@
 //! The results of a trial: the simulator's call log, the exported ledgers, and the responses to clients. The checker
 //! uses nothing else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use sharewarden_simulator::ApiCall;
@@ -24,6 +24,81 @@ pub struct History {
     pub longest_answer: time::Duration,
     /// Failures that need no checker, such as a panic or a change that never ended.
     pub complaints: Vec<String>,
+    /// What a trial of an upgrade adds.
+    pub upgrade: Option<UpgradeHistory>,
+}
+
+/// The program of a replica: of the version before an upgrade, or of the version after it. A trial without an upgrade has new
+/// replicas only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Build {
+    Old,
+    New,
+}
+
+/// An upgrade from one build to another.
+#[derive(Clone, Debug, Default)]
+pub struct UpgradeHistory {
+    /// The names of the phases, and when each began.
+    pub phases: Vec<(&'static str, OffsetDateTime)>,
+    /// The builds of the replicas, by their numbers.
+    pub builds: Vec<Build>,
+    pub owner: Vec<OwnersRun>,
+    pub readiness: PolledReadiness,
+    /// The rows that each replica wrote to permissions and entries.
+    pub writes: BTreeMap<usize, Writes>,
+    /// Maximum time until a request that got an error is resolved by a repetition.
+    pub longest_unresolved: time::Duration,
+}
+
+/// A run of a command of the database's owner.
+#[derive(Clone, Debug)]
+pub struct OwnersRun {
+    pub what: &'static str,
+    pub ended_at: OffsetDateTime,
+    /// True if an old replica was ready during the whole run.
+    pub old_was_ready: bool,
+    /// What the program printed when it failed.
+    pub error: Option<String>,
+}
+
+/// What the polls of the health of all replicas found.
+#[derive(Clone, Debug, Default)]
+pub struct PolledReadiness {
+    pub polls: u64,
+    /// The times without a ready replica, from the first ready one on. The last one may be open.
+    pub gaps: Vec<Gap>,
+    /// The beginning of the latest poll that a replica of this build answered as ready.
+    pub last_ready: BTreeMap<Build, OffsetDateTime>,
+    /// The numbers of the builds, as their health services tell them.
+    pub numbers: BTreeMap<Build, String>,
+    /// The number of answers that a replica is not ready, by build and reason.
+    pub not_ready: BTreeMap<(Build, String), u64>,
+}
+
+/// A time without a ready replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    pub from: OffsetDateTime,
+    pub to: Option<OffsetDateTime>,
+}
+
+/// The number of rows, and when the last one was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Writes {
+    pub rows: u64,
+    pub last_at: OffsetDateTime,
+}
+
+impl UpgradeHistory {
+    /// When `finalize` was accepted.
+    pub fn finalized_at(&self) -> Option<OffsetDateTime> {
+        let mut accepted = self
+            .owner
+            .iter()
+            .filter(|run| run.what == "finalize" && run.error.is_none());
+        Some(accepted.next()?.ended_at)
+    }
 }
 
 /// The key of a permission.

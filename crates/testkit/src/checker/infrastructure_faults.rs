@@ -10,7 +10,11 @@ use fastrand::Rng;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::replica::ReplicaProcess;
+use super::{
+    fleet::{Fleet, ReplicaPlace},
+    history::Build,
+    replica::ReplicaProcess,
+};
 use crate::proxy::{CommitFault, Proxy, Rule};
 
 /// The number of events by name.
@@ -30,29 +34,49 @@ impl EventCounts {
 /// Maximum error of a replica's clock, in seconds.
 const OFF_BY: i32 = 30;
 
-/// Kills and restarts a replica until `stop`, and leaves it running. A change of `all` kills it together with the
-/// others.
+/// Kills and restarts a replica while its place wants one, until `stop`. A change of `all` kills it together with the others. At
+/// the end it runs if its place wants it.
 pub async fn kill_and_restart(
     mut replica: ReplicaProcess,
+    fleet: Fleet,
+    number: usize,
     mut rng: Rng,
     mut all: watch::Receiver<u64>,
     kills: EventCounts,
     stop: CancellationToken,
 ) -> ReplicaProcess {
+    let place = &fleet[number];
     loop {
+        if !replica.runs() {
+            tokio::select! {
+                () = place.until_wanted(true) => {}
+                () = stop.cancelled() => return replica,
+            }
+            start(&mut replica, place, &mut rng, &kills).await;
+        }
         let lives = Duration::from_millis(rng.u64(800..7_000));
         let together = tokio::select! {
+            biased;
+            () = place.until_wanted(false) => {
+                let _fault = place.shield.read().await;
+                terminate(&mut replica, "SIGTERM of a replica that was replaced", &kills).await;
+                continue;
+            }
+            () = stop.cancelled() => return replica,
             () = tokio::time::sleep(lives) => false,
+            // The sender ends at `stop`.
             _ = all.changed() => true,
-            () = stop.cancelled() => break,
+        };
+        let Ok(fault) = place.shield.try_read() else {
+            continue;
         };
         end(&mut replica, &mut rng, together, &kills).await;
+        drop(fault);
         if rng.u32(..4) == 0 {
             tokio::time::sleep(Duration::from_millis(rng.u64(..2_000))).await;
         }
-        start(&mut replica, &mut rng, &kills).await;
+        start(&mut replica, place, &mut rng, &kills).await;
     }
-    replica
 }
 
 async fn end(replica: &mut ReplicaProcess, rng: &mut Rng, together: bool, kills: &EventCounts) {
@@ -60,7 +84,14 @@ async fn end(replica: &mut ReplicaProcess, rng: &mut Rng, together: bool, kills:
         replica.kill().await;
         return kills.count(if together { "SIGKILL of all at once" } else { "SIGKILL" });
     }
-    kills.count("SIGTERM");
+    terminate(replica, "SIGTERM", kills).await;
+}
+
+async fn terminate(replica: &mut ReplicaProcess, name: &str, kills: &EventCounts) {
+    if !replica.runs() {
+        return;
+    }
+    kills.count(name);
     match replica.terminate().await {
         Some(status) if status.success() => {}
         Some(status) => kills.count(&format!("(SIGTERM that ended with {status})")),
@@ -68,11 +99,14 @@ async fn end(replica: &mut ReplicaProcess, rng: &mut Rng, together: bool, kills:
     }
 }
 
-/// Starts a replica, with retries: a server exits if it cannot reach Postgres.
-pub async fn start(replica: &mut ReplicaProcess, rng: &mut Rng, kills: &EventCounts) {
-    while !replica.start(rng.i32(-OFF_BY..=OFF_BY)).await {
-        kills.count("(failed starts)");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+/// Starts a replica, with retries while its place wants one: a server exits if it cannot reach Postgres, or is not admitted.
+pub async fn start(replica: &mut ReplicaProcess, place: &ReplicaPlace, rng: &mut Rng, kills: &EventCounts) {
+    while place.is_wanted() && !replica.start(rng.i32(-OFF_BY..=OFF_BY)).await {
+        kills.count(match place.build {
+            Build::Old => "(failed starts of old replicas)",
+            Build::New => "(failed starts)",
+        });
+        tokio::time::sleep(Duration::from_millis(rng.u64(100..500))).await;
     }
 }
 
@@ -88,28 +122,36 @@ pub async fn kill_all(all: watch::Sender<u64>, mut rng: Rng, stop: CancellationT
 }
 
 /// Disturbs connections to Postgres until `stop`. After that everything passes.
-pub async fn cut(proxies: Arc<Vec<Proxy>>, mut rng: Rng, cuts: EventCounts, stop: CancellationToken) {
+pub async fn cut(fleet: Fleet, mut rng: Rng, cuts: EventCounts, stop: CancellationToken) {
     while !stop.is_cancelled() {
+        let wanted: Vec<&ReplicaPlace> = fleet.iter().filter(|place| place.is_wanted()).collect();
         let all = rng.u32(..8) == 0;
-        let one = rng.usize(..proxies.len());
-        let hit: Vec<&Proxy> = match all {
-            true => proxies.iter().collect(),
-            false => vec![&proxies[one]],
+        let one = rng.usize(..wanted.len());
+        let chosen = match all {
+            true => &wanted[..],
+            false => &wanted[one..=one],
         };
+        let hit: Vec<_> = chosen
+            .iter()
+            .filter_map(|place| Some((&place.proxy, place.shield.try_read().ok()?)))
+            .collect();
         let fault = random_fault(&mut rng);
-        cuts.count(fault.name());
-        for proxy in &hit {
-            fault.begin(proxy);
+        if !hit.is_empty() {
+            cuts.count(fault.name());
+            for (proxy, _) in &hit {
+                fault.begin(proxy);
+            }
+            tokio::time::sleep(fault.lasts()).await;
+            for (proxy, _) in &hit {
+                proxy.set(Rule::Pass);
+            }
         }
-        tokio::time::sleep(fault.lasts()).await;
-        for proxy in &hit {
-            proxy.set(Rule::Pass);
-        }
+        drop(hit);
         tokio::time::sleep(Duration::from_millis(rng.u64(50..700))).await;
     }
-    for proxy in proxies.iter() {
-        proxy.clear_commit_faults();
-        proxy.set(Rule::Pass);
+    for place in fleet.iter() {
+        place.proxy.clear_commit_faults();
+        place.proxy.set(Rule::Pass);
     }
 }
 

@@ -22,10 +22,72 @@ use tonic::transport::{Channel, Endpoint};
 /// The program of a replica.
 #[derive(Clone, Debug)]
 pub enum Program {
-    /// `sharewarden serve` at this path.
-    Serve(PathBuf),
-    /// The current program as `replica CONFIG SECONDS`: a server whose clock is off by SECONDS.
-    Itself,
+    /// `sharewarden` at this path.
+    Sharewarden(PathBuf),
+    /// The example `chaos` at this path: a server whose clock is off.
+    Chaos(PathBuf),
+}
+
+/// A command of the owner of the database.
+#[derive(Clone, Copy, Debug)]
+pub enum OwnersCommand {
+    Migrate,
+    Finalize,
+}
+
+impl OwnersCommand {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Migrate => "migrate",
+            Self::Finalize => "finalize",
+        }
+    }
+}
+
+impl Program {
+    /// Runs a command of the owner. `config` is any configuration that the program accepts. An error is what the program printed.
+    pub async fn run(&self, what: OwnersCommand, config: &Path, database: &str) -> Result<(), String> {
+        let what = what.name();
+        let mut command = match self {
+            Self::Sharewarden(program) => {
+                let mut command = Command::new(program);
+                let url = format!("database.url={database}");
+                command.args([what, "--set", &url, "--config"]).arg(config);
+                command
+            }
+            Self::Chaos(program) => {
+                let mut command = Command::new(program);
+                command.args([what, database]);
+                command
+            }
+        };
+        let output = command.env_remove("SHAREWARDEN_CONFIG").kill_on_drop(true).output();
+        let output = output.await.unwrap();
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        }
+    }
+
+    fn serve(&self, config: &Path, off_by: i32) -> Command {
+        match self {
+            Self::Sharewarden(program) => {
+                let mut command = Command::new(program);
+                command.args(["serve", "--config"]).arg(config);
+                command
+            }
+            Self::Chaos(program) => {
+                let mut command = Command::new(program);
+                command.arg("replica").arg(config).arg(off_by.to_string());
+                command
+            }
+        }
+    }
+}
+
+/// The configuration of a replica.
+pub fn config_file(folder: &Path, number: usize) -> PathBuf {
+    folder.join(format!("replica-{number}.toml"))
 }
 
 /// Maximum time to start, and to stop on SIGTERM.
@@ -48,8 +110,14 @@ pub struct ReplicaProcess {
 
 impl ReplicaProcess {
     /// A replica without a process. Its configuration and log are in `folder`.
-    pub fn new(program: Program, folder: &Path, number: usize, config: &str) -> Self {
-        let file = folder.join(format!("replica-{number}.toml"));
+    pub fn new(
+        program: Program,
+        folder: &Path,
+        number: usize,
+        config: &str,
+        channel: watch::Sender<Option<Channel>>,
+    ) -> Self {
+        let file = config_file(folder, number);
         std::fs::write(&file, config).unwrap();
         Self {
             program,
@@ -57,13 +125,13 @@ impl ReplicaProcess {
             log: folder.join(format!("replica-{number}.log")),
             child: None,
             lifeline: None,
-            channel: watch::Sender::new(None),
+            channel,
             panics: Arc::default(),
         }
     }
 
-    pub fn channel(&self) -> watch::Receiver<Option<Channel>> {
-        self.channel.subscribe()
+    pub fn runs(&self) -> bool {
+        self.child.is_some()
     }
 
     /// The number of panics in its processes.
@@ -112,18 +180,7 @@ impl ReplicaProcess {
     }
 
     fn command(&self, off_by: i32) -> Command {
-        let mut command = match &self.program {
-            Program::Serve(program) => {
-                let mut command = Command::new(program);
-                command.args(["serve", "--config"]).arg(&self.config);
-                command
-            }
-            Program::Itself => {
-                let mut command = Command::new(std::env::current_exe().unwrap());
-                command.arg("replica").arg(&self.config).arg(off_by.to_string());
-                command
-            }
-        };
+        let mut command = self.program.serve(&self.config, off_by);
         command
             .env("AWS_ACCESS_KEY_ID", "AKIA111122223333")
             .env("AWS_SECRET_ACCESS_KEY", "any")

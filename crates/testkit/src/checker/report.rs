@@ -5,7 +5,14 @@ use std::{
     fmt::{self, Display, Write},
 };
 
-use super::{history::RpcOutcome, trial::Trial};
+use time::OffsetDateTime;
+
+use super::{
+    check::{resolves, stories},
+    history::{Build, RpcOutcome, UpgradeHistory},
+    readiness::EVERY,
+    trial::Trial,
+};
 
 /// Maximum number of violations in the report. One defect often causes hundreds.
 const SHOWN: usize = 20;
@@ -33,6 +40,16 @@ impl Display for Trial {
         table(f, "calls hit by AWS faults", &self.aws_faults)?;
         table(f, "faults between replicas and Postgres", &self.cuts)?;
         table(f, "observed by the proxies", &self.proxied())?;
+        if let Some(resolved) = self.longest_resolution() {
+            writeln!(
+                f,
+                "longest time from an error until a repetition resolved the request: {:.1} s",
+                resolved.as_seconds_f64()
+            )?;
+        }
+        if let Some(upgrade) = &history.upgrade {
+            self.upgrade(f, upgrade)?;
+        }
         writeln!(f, "violations: {}", self.violations.len())?;
         for violation in self.violations.iter().take(SHOWN) {
             writeln!(f, "  {violation}")?;
@@ -56,6 +73,95 @@ impl Trial {
         counted(entries.map(|entry| entry.stage.name().to_owned()))
     }
 
+    fn longest_resolution(&self) -> Option<time::Duration> {
+        let stories = stories(&self.history);
+        let after = stories.iter().filter_map(|story| story.resolved_after());
+        after.max().filter(|after| after.is_positive())
+    }
+
+    fn upgrade(&self, f: &mut fmt::Formatter<'_>, upgrade: &UpgradeHistory) -> fmt::Result {
+        let Some((_, began)) = upgrade.phases.first() else {
+            return Ok(());
+        };
+        let second = |at: OffsetDateTime| (at - *began).as_seconds_f64();
+        writeln!(
+            f,
+            "phases, with the answers of each build: all, OK, other ends, errors to be repeated"
+        )?;
+        for (index, (name, from)) in upgrade.phases.iter().enumerate() {
+            let to = upgrade.phases.get(index + 1).map(|(_, to)| *to);
+            writeln!(f, "  {:>6.1} s  {name}", second(*from))?;
+            for build in [Build::Old, Build::New] {
+                let answers = self.history.answers.iter().filter(|answer| {
+                    upgrade.builds[answer.replica] == build
+                        && answer.answered_at >= *from
+                        && to.is_none_or(|to| answer.answered_at < to)
+                });
+                let (mut all, mut ok, mut open) = (0, 0, 0);
+                for answer in answers {
+                    all += 1;
+                    ok += u64::from(matches!(answer.told, RpcOutcome::Ok { .. }));
+                    open += u64::from(!resolves(&answer.told));
+                }
+                if all > 0 {
+                    let (name, ended) = (upgrade.name(build), all - ok - open);
+                    writeln!(f, "            {name}: {all}, {ok}, {ended}, {open}")?;
+                }
+            }
+        }
+        writeln!(f, "commands of the owner: {}", upgrade.owner.len())?;
+        let mut texts = BTreeMap::new();
+        for run in &upgrade.owner {
+            let early = if run.old_was_ready {
+                " while an old replica was ready"
+            } else {
+                ""
+            };
+            let end = match &run.error {
+                None => "accepted".to_owned(),
+                // The rest differs from run to run: the names of replicas.
+                Some(error) => format!(
+                    "refused: {}",
+                    error.rsplit_once(", version").map_or(&**error, |(start, _)| start)
+                ),
+            };
+            let (times, first) = texts
+                .entry(format!("{}{early}: {end}", run.what))
+                .or_insert((0_u64, run.ended_at));
+            (*times, *first) = (*times + 1, run.ended_at.min(*first));
+        }
+        for (text, (times, first)) in texts {
+            writeln!(f, "  {times:>7}  {text} (first at {:.1} s)", second(first))?;
+        }
+        let readiness = &upgrade.readiness;
+        let gaps = readiness.gaps.iter();
+        let longest = gaps
+            .map(|gap| gap.to.unwrap_or(gap.from) - gap.from)
+            .max()
+            .unwrap_or_default();
+        writeln!(
+            f,
+            "readiness: {} polls; {} times without a ready replica, the longest {} ms (polled every {} ms)",
+            readiness.polls,
+            readiness.gaps.len(),
+            longest.whole_milliseconds(),
+            EVERY.as_millis(),
+        )?;
+        for ((build, reason), times) in &readiness.not_ready {
+            writeln!(f, "  {times:>7}  not ready: {}, {reason}", upgrade.name(*build))?;
+        }
+        writeln!(f, "rows written to permissions, entries and leases of workers:")?;
+        for (number, writes) in &upgrade.writes {
+            let (name, at) = (upgrade.name(upgrade.builds[*number]), second(writes.last_at));
+            writeln!(
+                f,
+                "  {:>7}  replica {number}, {name}; the last at {at:.1} s",
+                writes.rows
+            )?;
+        }
+        Ok(())
+    }
+
     fn proxied(&self) -> BTreeMap<String, u64> {
         let mut seen = BTreeMap::new();
         for counts in &self.proxies {
@@ -72,6 +178,20 @@ impl Trial {
             }
         }
         seen
+    }
+}
+
+impl UpgradeHistory {
+    /// The name of a build, with its number if its health service tells it.
+    fn name(&self, build: Build) -> String {
+        let name = match build {
+            Build::Old => "old",
+            Build::New => "new",
+        };
+        match self.readiness.numbers.get(&build) {
+            Some(number) => format!("{name} (build {number})"),
+            None => name.to_owned(),
+        }
     }
 }
 

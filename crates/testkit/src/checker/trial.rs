@@ -10,7 +10,11 @@ use std::{
 use fastrand::Rng;
 use sharewarden_simulator::Simulator;
 use sqlx::{Connection, PgConnection};
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
@@ -19,21 +23,28 @@ use super::{
     check::{Violation, check},
     clients::{Channels, RandomClient, Recorder},
     collect,
-    history::History,
+    fleet::{Fleet, ReplicaPlace, keep_one_ready},
+    history::{Build, History, PolledReadiness, UpgradeHistory},
     infrastructure_faults::{self, EventCounts},
-    replica::{Program, ReplicaProcess},
+    readiness,
+    replica::{OwnersCommand, Program, ReplicaProcess, config_file},
     setup,
+    upgrade::{LONGEST_UNRESOLVED, Operator, Upgrade},
+    writers,
 };
 use crate::proxy::{Proxy, ProxyCounts};
 
 #[derive(Clone, Debug)]
 pub struct TrialOptions {
     pub seed: u64,
+    /// Replicas of each build.
     pub replicas: usize,
     pub clients: usize,
     pub lasts: Duration,
     pub program: Program,
-    /// The URL of a migrated, empty database.
+    /// An upgrade from another program to `program`.
+    pub upgrade: Option<Upgrade>,
+    /// The URL of a database. It is migrated and empty; for an upgrade, it is empty or missing.
     pub database: String,
 }
 
@@ -56,14 +67,22 @@ pub async fn run(options: &TrialOptions, folder: &Path) -> Trial {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let simulator = Simulator::start(listener, setup::settings()).await.unwrap();
     let aws = Arc::new(Proxy::start_plain(simulator.address()).await);
-    let mut proxies = Vec::new();
-    for _ in 0..options.replicas {
-        proxies.push(Proxy::start(&options.database).await);
-    }
-    let proxies = Arc::new(proxies);
+    let fleet = places(options).await;
     let (kills, cuts) = (EventCounts::default(), EventCounts::default());
-    let replicas = start_replicas(options, folder, &proxies, &aws, &mut rng, &kills).await;
-    let channels: Channels = replicas.iter().map(ReplicaProcess::channel).collect();
+    let mut replicas = processes(options, folder, &fleet, &aws);
+    if let Some(upgrade) = &options.upgrade {
+        let config = config_file(folder, 0);
+        let migrated = upgrade
+            .old
+            .run(OwnersCommand::Migrate, &config, &options.database)
+            .await;
+        migrated.unwrap();
+        writers::note(&options.database, fleet.len()).await;
+    }
+    for (replica, place) in replicas.iter_mut().zip(fleet.iter()) {
+        infrastructure_faults::start(replica, place, &mut rng, &kills).await;
+    }
+    let channels: Channels = fleet.iter().map(|place| place.channel.subscribe()).collect();
     let panics: Vec<_> = replicas.iter().map(ReplicaProcess::panics).collect();
 
     let names = aws_faults::inject(&simulator, rng.u64(..));
@@ -71,8 +90,12 @@ pub async fn run(options: &TrialOptions, folder: &Path) -> Trial {
     let recorder = Arc::<Recorder>::default();
     let clients = start_clients(options, &channels, &recorder, &mut rng, &stop);
     let kept = tokio::spawn(collect::keep_checkpoints(channels.clone(), stop.clone()));
+    let watching = match &options.upgrade {
+        Some(_) => Some(Watching::start(&fleet, &mut rng, &stop).await),
+        None => None,
+    };
     let cutting = tokio::spawn(infrastructure_faults::cut(
-        Arc::clone(&proxies),
+        Arc::clone(&fleet),
         rng.fork(),
         cuts.clone(),
         stop.clone(),
@@ -82,9 +105,19 @@ pub async fn run(options: &TrialOptions, folder: &Path) -> Trial {
         rng.fork(),
         stop.clone(),
     ));
-    let killing = start_killing(replicas, &mut rng, &kills, &stop);
+    let killing = start_killing(replicas, &fleet, &mut rng, &kills, &stop);
 
-    tokio::time::sleep(options.lasts).await;
+    let mut complaints = Vec::new();
+    let mut upgrade = None;
+    match &options.upgrade {
+        Some(Upgrade { rollback, .. }) => {
+            let operator = operator(options, folder, &fleet);
+            let operator = operator.run(*rollback, options.lasts).await;
+            complaints.extend(operator.complaints);
+            upgrade = Some(operator.history);
+        }
+        None => tokio::time::sleep(options.lasts).await,
+    }
     stop.cancel();
     // Heal Postgres first, so that replicas can start. Then AWS.
     cutting.await.unwrap();
@@ -93,7 +126,6 @@ pub async fn run(options: &TrialOptions, folder: &Path) -> Trial {
     let clients = clients.join_all().await;
     let kept = kept.await.unwrap();
     simulator.clear_faults();
-    let mut complaints = Vec::new();
     let mut database = PgConnection::connect(&options.database).await.unwrap();
     nothing_pending(&mut database, &mut complaints).await;
     let asking: JoinSet<()> = clients.into_iter().map(RandomClient::ask_again).collect();
@@ -104,6 +136,10 @@ pub async fn run(options: &TrialOptions, folder: &Path) -> Trial {
     if tokio::time::timeout(TIMEOUT, quiet).await.is_err() {
         complaints.push("calls to AWS do not end".into());
     }
+    if let (Some(upgrade), Some(watching)) = (&mut upgrade, watching) {
+        upgrade.readiness = watching.end().await;
+        upgrade.writes = writers::all(&mut database, fleet.len()).await;
+    }
 
     let mut history = History {
         calls: simulator.calls(),
@@ -111,6 +147,7 @@ pub async fn run(options: &TrialOptions, folder: &Path) -> Trial {
         longest_answer: setup::LONGEST_ANSWER.try_into().unwrap(),
         answers: std::mem::take(&mut recorder.answers.lock().unwrap()),
         readings: std::mem::take(&mut recorder.readings.lock().unwrap()),
+        upgrade,
         ..History::default()
     };
     let channel = any(&channels);
@@ -146,26 +183,80 @@ pub async fn run(options: &TrialOptions, folder: &Path) -> Trial {
         kills,
         cuts: cuts.all(),
         aws_faults,
-        proxies: proxies.iter().map(Proxy::counts).collect(),
+        proxies: fleet.iter().map(|place| place.proxy.counts()).collect(),
     }
 }
 
-async fn start_replicas(
-    options: &TrialOptions,
-    folder: &Path,
-    proxies: &[Proxy],
-    aws: &Proxy,
-    rng: &mut Rng,
-    kills: &EventCounts,
-) -> Vec<ReplicaProcess> {
-    let mut replicas = Vec::new();
-    for (number, proxy) in proxies.iter().enumerate() {
-        let config = setup::config(&proxy.url(&options.database), &format!("http://{}", aws.address()));
-        let mut replica = ReplicaProcess::new(options.program.clone(), folder, number, &config);
-        infrastructure_faults::start(&mut replica, rng, kills).await;
-        replicas.push(replica);
+/// The places of all replicas. In an upgrade, the old ones come first and are wanted first.
+async fn places(options: &TrialOptions) -> Fleet {
+    let builds = match options.upgrade {
+        Some(_) => vec![Build::Old, Build::New],
+        None => vec![Build::New],
+    };
+    let mut places = Vec::new();
+    for build in &builds {
+        for _ in 0..options.replicas {
+            let proxy = Proxy::start(&options.database).await;
+            places.push(ReplicaPlace::new(*build, proxy, *build == builds[0]));
+        }
     }
-    replicas
+    Arc::new(places)
+}
+
+/// The replicas of the places, without processes.
+fn processes(options: &TrialOptions, folder: &Path, fleet: &Fleet, aws: &Proxy) -> Vec<ReplicaProcess> {
+    let process = |(number, place): (usize, &ReplicaPlace)| {
+        let mut url = place.proxy.url(&options.database);
+        let mut program = &options.program;
+        if let Some(upgrade) = &options.upgrade {
+            url = writers::url(&url, number);
+            if place.build == Build::Old {
+                program = &upgrade.old;
+            }
+        }
+        let config = setup::config(&url, &format!("http://{}", aws.address()));
+        ReplicaProcess::new(program.clone(), folder, number, &config, place.channel.clone())
+    };
+    fleet.iter().enumerate().map(process).collect()
+}
+
+fn operator(options: &TrialOptions, folder: &Path, fleet: &Fleet) -> Operator {
+    Operator {
+        fleet: Arc::clone(fleet),
+        new: options.program.clone(),
+        config: config_file(folder, 0),
+        database: options.database.clone(),
+        history: UpgradeHistory {
+            builds: fleet.iter().map(|place| place.build).collect(),
+            longest_unresolved: LONGEST_UNRESOLVED.try_into().unwrap(),
+            ..UpgradeHistory::default()
+        },
+        complaints: Vec::new(),
+    }
+}
+
+/// The tasks that poll the readiness of all replicas, and keep one out of the reach of faults.
+struct Watching {
+    polling: JoinHandle<PolledReadiness>,
+    keeping: JoinHandle<()>,
+}
+
+impl Watching {
+    /// Returns when a ready replica is out of the reach of faults.
+    async fn start(fleet: &Fleet, rng: &mut Rng, stop: &CancellationToken) -> Self {
+        let (kept, mut is_kept) = watch::channel(false);
+        let watching = Self {
+            polling: tokio::spawn(readiness::poll(Arc::clone(fleet), stop.clone())),
+            keeping: tokio::spawn(keep_one_ready(Arc::clone(fleet), rng.fork(), kept, stop.clone())),
+        };
+        is_kept.wait_for(|kept| *kept).await.unwrap();
+        watching
+    }
+
+    async fn end(self) -> PolledReadiness {
+        self.keeping.await.unwrap();
+        self.polling.await.unwrap()
+    }
 }
 
 fn start_clients(
@@ -183,6 +274,7 @@ fn start_clients(
                 permissions: setup::permissions(),
                 recorder: Arc::clone(recorder),
                 asked: Vec::new(),
+                unresolved: Vec::new(),
                 heard: Vec::new(),
             };
             client.run(stop.clone())
@@ -192,15 +284,18 @@ fn start_clients(
 
 fn start_killing(
     replicas: Vec<ReplicaProcess>,
+    fleet: &Fleet,
     rng: &mut Rng,
     kills: &EventCounts,
     stop: &CancellationToken,
 ) -> JoinSet<ReplicaProcess> {
     let (all, dies) = watch::channel(0);
     let mut killing = JoinSet::new();
-    for replica in replicas {
+    for (number, replica) in replicas.into_iter().enumerate() {
         killing.spawn(infrastructure_faults::kill_and_restart(
             replica,
+            Arc::clone(fleet),
+            number,
             rng.fork(),
             dies.clone(),
             kills.clone(),

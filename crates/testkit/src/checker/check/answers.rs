@@ -109,6 +109,17 @@ fn meaning(reason: &str) -> Meaning {
     }
 }
 
+/// True if the answer is the last one that the request can get: a repetition cannot change it.
+pub fn resolves(told: &RpcOutcome) -> bool {
+    match told {
+        RpcOutcome::Ok { .. } => true,
+        RpcOutcome::Refused { reason, .. } => {
+            matches!(meaning(reason), Meaning::Ended(_) | Meaning::Reused | Meaning::Denied)
+        }
+        RpcOutcome::Nothing { .. } => false,
+    }
+}
+
 /// The named change was opened or joined by this request, and its end, if named, was on record before the response.
 fn says(answer: &RpcRecord, id: &str, end: Option<Stage>, changes: &LedgerChanges<'_>, violations: &mut Violations) {
     let request = &answer.request;

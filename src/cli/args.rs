@@ -30,7 +30,8 @@ pub enum ClientCommand {
         "sharewarden grant 111122223333/eu-central-1/wsi-basewin11 --with 000011112222 --reason 'build 7'",
         "sharewarden grant wsi-basewin11 -w 000011112222 -m 'build 7' -t CHG-1 -o json",
         "sharewarden grant --from-file shares.csv --dry-run",
-    ]))]
+    ]), override_usage = "sharewarden grant [OPTIONS] --with <ACCOUNT_ID> --reason <TEXT> [SHARE]
+       sharewarden grant [OPTIONS] --from-file <FILE>")]
     Grant(GrantArgs),
     /// Withdraw an account's permission to copy an image
     ///
@@ -41,7 +42,9 @@ pub enum ClientCommand {
         "sharewarden revoke wsi-basewin11 -w 000011112222 -m 'left us' --validate-only",
         "sharewarden revoke 111122223333/eu-central-1/wsi-basewin11 --all-recipients -m 'image is retired'",
         "sharewarden revoke --all-images --with 000011112222 -m 'partner left' --dry-run",
-    ]))]
+    ]), override_usage = "sharewarden revoke [OPTIONS] --with <ACCOUNT_ID> --reason <TEXT> [SHARE]
+       sharewarden revoke [OPTIONS] --all-recipients --reason <TEXT> [SHARE]
+       sharewarden revoke [OPTIONS] --all-images --with <ACCOUNT_ID> --reason <TEXT>")]
     Revoke(RevokeArgs),
     /// Show one permission: whether an account may copy an image
     #[command(after_long_help = with_examples(&[
@@ -162,10 +165,10 @@ pub struct GrantRevokeArgs {
 pub struct GrantArgs {
     #[command(flatten)]
     pub(super) one: GrantRevokeArgs,
-    /// Grant every share of this CSV file, with the columns account, region, image, recipient, reason and ticket. Run again
-    /// after an interruption, it does what is left
+    /// Grant every share of this CSV file, with the columns account, region, image, recipient, reason and ticket. A missing
+    /// account or region is the default one. Run again after an interruption, it does what is left
     #[arg(long, value_name = "FILE",
-          conflicts_with_all = ["share", "account", "region", "image", "with", "reason", "ticket", "request_id", "validate_only"])]
+          conflicts_with_all = ["share", "image", "with", "reason", "ticket", "request_id", "validate_only"])]
     pub(super) from_file: Option<PathBuf>,
     #[command(flatten)]
     pub(super) job: JobArgs,
@@ -214,7 +217,7 @@ pub struct ShareFilterArgs {
     #[arg(short, long, value_name = "IMAGE_ID")]
     pub(super) image: Option<String>,
     /// Only this recipient: an AWS account, 12 digits
-    #[arg(short, long, value_name = "ACCOUNT_ID", aliases = ["from", "shared-account"])]
+    #[arg(short, long, value_name = "ACCOUNT_ID")]
     pub(super) with: Option<String>,
 }
 

@@ -10,7 +10,9 @@ use terminal_size::{Width, terminal_size_of};
 
 use super::{
     failure::{Exit, Failure, Stop},
-    json, pager,
+    json,
+    live_line::WaitingLine,
+    pager,
     view::{DisplayArgs, View},
 };
 
@@ -22,6 +24,7 @@ pub struct Console<'a> {
     pager: Option<String>,
     progress: bool,
     answers: Option<Box<dyn BufRead + Send>>,
+    waiting: Option<WaitingLine>,
 }
 
 impl<'a> Console<'a> {
@@ -34,6 +37,7 @@ impl<'a> Console<'a> {
             pager: None,
             progress: false,
             answers: None,
+            waiting: None,
         }
     }
 
@@ -84,6 +88,21 @@ impl<'a> Console<'a> {
         self.answers.is_some()
     }
 
+    /// Says what the command waits for, if nothing is printed for a second.
+    pub(super) fn wait_for(&mut self, what: String) {
+        self.waiting = self.progress.then(|| WaitingLine::begin(what));
+    }
+
+    /// Ends the line of [`wait_for`](Self::wait_for). Another line or a bar takes its place.
+    pub(super) fn end_waiting(&self) {
+        self.waiting.iter().for_each(WaitingLine::end);
+    }
+
+    /// What the command waits for. Empty if that was not said.
+    pub(super) fn waiting_text(&self) -> String {
+        self.waiting.as_ref().map(WaitingLine::text).unwrap_or_default()
+    }
+
     /// Asks a question on standard error. True for `y` and `yes`.
     pub(super) fn ask(&mut self, question: impl Display) -> Result<bool, Stop> {
         let Some(answers) = &mut self.answers else {
@@ -109,15 +128,18 @@ impl<'a> Console<'a> {
     }
 
     pub(super) fn print(&mut self, text: impl Display) -> Result<(), Stop> {
+        self.end_waiting();
         write!(self.out, "{text}").map_err(Stop::from)
     }
 
     pub(super) fn print_line(&mut self, text: impl Display) -> Result<(), Stop> {
+        self.end_waiting();
         writeln!(self.out, "{text}").map_err(Stop::from)
     }
 
     /// Prints a list: through the pager, if there is one.
     pub(super) fn print_list(&mut self, text: &str) -> Result<(), Stop> {
+        self.end_waiting();
         let pager = self.pager.as_deref().filter(|_| !text.is_empty());
         if pager.is_some_and(|pager| pager::show(pager, text).unwrap_or(false)) {
             return Ok(());
@@ -132,6 +154,7 @@ impl<'a> Console<'a> {
 
     /// Prints a note. A closed standard error is not an error.
     pub(super) fn note(&mut self, text: impl Display) {
+        self.end_waiting();
         let _ = writeln!(self.notes, "{text}");
     }
 

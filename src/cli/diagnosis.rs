@@ -29,38 +29,55 @@ enum Speaker {
     Http2,
     Http1,
     Tls,
-    /// Something that closes the connection, or speaks another protocol.
+    /// Something that speaks another protocol.
     Other,
+    /// Something that closes the connection, such as a load balancer without a running service.
+    Closing,
     /// Nothing came within the timeout.
     Silent,
 }
 
-/// What a TLS library says about a certificate, what it means, and what to do.
-const TLS_CAUSES: [(&str, &str, &str); 5] = [
+/// What the resolvers of glibc, musl and macOS say about a name that does not exist. A resolver that does not answer says
+/// something else, and may answer later.
+const UNKNOWN_HOST: [&str; 5] = [
+    "Name or service not known",
+    "No address associated with hostname",
+    "Name does not resolve",
+    "Name has no usable address",
+    "nodename nor servname provided",
+];
+
+/// What a TLS library says about a certificate, what it means, what to do, and whether the caller must do it.
+const TLS_CAUSES: [(&str, &str, &str, bool); 5] = [
     (
         "BadSignature",
         "another authority signed it than the one of --tls-ca",
         "name the authority with --tls-ca FILE",
+        true,
     ),
     (
         "UnknownIssuer",
         "its authority is not trusted here",
         "name the authority with --tls-ca FILE",
+        true,
     ),
     (
         "not valid for name",
         "it is for another name",
         "use the name of the certificate in --server",
+        true,
     ),
     (
         "expired",
         "it has expired",
         "report this to the operators of the service, or correct the clock of this machine",
+        false,
     ),
     (
         "CaUsedAsEndEntity",
         "it is the certificate of an authority",
         "report this to the operators of the service",
+        false,
     ),
 ];
 
@@ -70,10 +87,19 @@ pub(super) fn unreachable(options: &ClientOptions, error: &(dyn Error + 'static)
     let cause = causes(error).last().map(|cause| one_line(&cause.to_string()));
     let cause = cause.unwrap_or_default();
     if cause.contains("invalid peer certificate")
-        && let Some((_, meaning, remedy)) = TLS_CAUSES.iter().find(|(name, ..)| cause.contains(name))
+        && let Some((_, meaning, remedy, is_of_caller)) = TLS_CAUSES.iter().find(|(name, ..)| cause.contains(name))
     {
         let what = format!("the certificate of {server} does not verify: {meaning} ({cause})");
-        return Failure::new(Exit::TryLater, what, *remedy);
+        let exit = if *is_of_caller { Exit::Invalid } else { Exit::TryLater };
+        return Failure::new(exit, what, *remedy);
+    }
+    if UNKNOWN_HOST.iter().any(|text| cause.contains(text)) {
+        let host = options.server_uri().host().unwrap_or_default().to_owned();
+        let what = format!("cannot connect to {server}: there is no host {host} ({cause})");
+        return Failure {
+            exit: Exit::Invalid,
+            ..Failure::of_connection(what, "no request was sent; check --server or SHAREWARDEN_SERVER")
+        };
     }
     let kinds = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
     let is_refused = kinds
@@ -123,6 +149,10 @@ pub(super) async fn explain(options: &ClientOptions, failure: Failure) -> Failur
             "is not the service: what answers there speaks neither HTTP/2 nor TLS",
             CHECK_SERVER,
         ),
+        Speaker::Closing => (
+            "closes the connection: it is not the service, or a load balancer in front of a service that does not run",
+            "check the host and the port of --server, and that the service runs",
+        ),
         Speaker::Silent => (
             "does not answer: something listens there, and says nothing",
             CHECK_SERVER,
@@ -134,10 +164,10 @@ pub(super) async fn explain(options: &ClientOptions, failure: Failure) -> Failur
         (false, Speaker::Tls) | (true, Speaker::Http2 | Speaker::Http1)
     );
     Failure {
-        exit: if speaker == Speaker::Silent {
-            failure.exit
-        } else {
-            Exit::TryLater
+        exit: match speaker {
+            Speaker::Silent => failure.exit,
+            Speaker::Closing => Exit::TryLater,
+            _ => Exit::Invalid,
         },
         what: format!("{host}:{port} {what}"),
         hint: hint.to_owned(),
@@ -176,6 +206,7 @@ fn speaker_of(answer: &[u8]) -> Speaker {
         [0x15 | 0x16, 0x03, ..] => Speaker::Tls,
         [_, _, _, 0x04, ..] => Speaker::Http2,
         text if text.starts_with(b"HTTP/1") => Speaker::Http1,
+        [] => Speaker::Closing,
         _ => Speaker::Other,
     }
 }

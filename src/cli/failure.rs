@@ -17,7 +17,7 @@ pub const EXIT_CODES: &str = "\
 Exit codes:
   0  done
   1  another failure, such as an error inside the service or an output that cannot be written
-  2  the command or one of its values is wrong
+  2  the command or one of its values is wrong, such as the host, the port or the scheme of --server
   3  the image, permission or change does not exist
   4  refused: the policy denies it, or the caller is not authenticated or lacks a role
   5  no outcome within --timeout; an accepted change continues

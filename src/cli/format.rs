@@ -8,7 +8,7 @@ use crate::proto::v1::{Access, Action, Cause};
 /// The access at AWS. "Unspecified" means that AWS was never read.
 pub(super) fn access(value: i32) -> String {
     if value == Access::Unspecified as i32 {
-        return "not known".to_owned();
+        return "not known (AWS had not answered about it yet)".to_owned();
     }
     name(value, "ACCESS_", Access::as_str_name)
 }

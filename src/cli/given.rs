@@ -37,6 +37,11 @@ impl Given {
         self.0.insert(option, Place::CommandLine);
     }
 
+    /// Counts an option as not given.
+    pub(super) fn remove(&mut self, option: &str) {
+        self.0.remove(option);
+    }
+
     /// The name of the place, for people.
     pub(super) fn origin(&self, option: &str) -> Option<String> {
         Some(match self.place(option)? {

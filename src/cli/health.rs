@@ -49,6 +49,7 @@ struct HealthReport<'a> {
 
 pub(super) async fn health(options: &ClientOptions, args: HealthArgs, console: &mut Console<'_>) -> Result<(), Stop> {
     let (service, deadline) = (args.name(), Deadline::after(options.timeout));
+    console.wait_for(options.waiting_text());
     let channel = connection::open_channel(options).await?;
     let status = check(channel, service, deadline.remaining())
         .await

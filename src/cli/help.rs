@@ -18,6 +18,8 @@ const WITHOUT_SERVICE: &[(&[&str], &[&str])] = &[
     (&["completions"], &[]),
     (&["man"], &[]),
     (&["concepts"], &[]),
+    (&["context", "list"], &["context", "output", "color"]),
+    (&["context", "use"], &["context"]),
     (&["key", "generate"], &["output"]),
     (&["key", "show"], &["output"]),
     (&["key"], &[]),
@@ -91,6 +93,9 @@ pub fn arrange_help(mut command: Command) -> Command {
         let hidden = hidden.map(|arg| arg.clone().hide(true));
         let shown = shared.iter().filter(|arg| kept.contains(&arg.get_id().as_str()));
         let shown = shown.map(|arg| {
+            if path.starts_with(&["context"]) {
+                return arg.clone();
+            }
             let arg = arg.clone().help(OUTPUT_WITHOUT_SERVICE).help_heading(None);
             arg.hide_short_help(false)
                 .hide_possible_values(true)
@@ -99,7 +104,22 @@ pub fn arrange_help(mut command: Command) -> Command {
         let args: Vec<_> = hidden.chain(shown).collect();
         command = at(command, path, &|command| command.args(args.clone()));
     }
-    command
+    let mut built = command.clone();
+    built.build();
+    with_fixed_usage(command, &built)
+}
+
+/// The commands with the usage of their help also in errors. The parser would add the options that a variable gives to the usage
+/// in an error, as if they were required.
+fn with_fixed_usage(command: Command, built: &Command) -> Command {
+    command.mut_subcommands(|command| {
+        let Some(built) = built.find_subcommand(command.get_name()) else {
+            return command;
+        };
+        let usage = built.clone().render_usage().to_string();
+        let usage = usage.trim_start_matches("Usage: ").to_owned();
+        with_fixed_usage(command, built).override_usage(usage)
+    })
 }
 
 /// The command with the subcommand at this path changed. A build may leave out the subcommand.

@@ -37,6 +37,48 @@ struct WaitReason {
     behind: Option<String>,
 }
 
+/// How long a command waits in silence.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// The line of a command that the service has not answered yet. It appears after [`SILENCE`], and disappears when it is dropped.
+pub(super) struct WaitingLine {
+    what: String,
+    bar: ProgressBar,
+}
+
+impl WaitingLine {
+    pub(super) fn begin(what: String) -> Self {
+        let bar = ProgressBar::new_spinner();
+        if let Ok(style) = ProgressStyle::with_template("{waiting}") {
+            let shown = what.clone();
+            let write = move |state: &ProgressState, out: &mut dyn fmt::Write| {
+                if state.elapsed() >= SILENCE {
+                    let _ = out.write_str(&shown);
+                }
+            };
+            bar.set_style(style.with_key("waiting", write));
+        }
+        bar.enable_steady_tick(TICK);
+        Self { what, bar }
+    }
+
+    pub(super) fn text(&self) -> String {
+        self.what.clone()
+    }
+
+    pub(super) fn end(&self) {
+        if !self.bar.is_finished() {
+            self.bar.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for WaitingLine {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 /// The line. It disappears when it is dropped.
 pub(super) struct LiveLine {
     bar: ProgressBar,
@@ -50,13 +92,18 @@ impl LiveLine {
             let bar = ProgressBar::hidden();
             return Self { bar, waiting };
         }
+        console.end_waiting();
         let bar = ProgressBar::new_spinner();
         if let Ok(style) = ProgressStyle::with_template("{waiting}") {
+            let first = console.waiting_text();
             let shown = waiting.clone();
-            let write = move |_: &ProgressState, out: &mut dyn fmt::Write| {
-                if let Some(waiting) = &*shown.lock().unwrap_or_else(PoisonError::into_inner) {
-                    let _ = out.write_str(&waiting.text(now()));
-                }
+            let write = move |state: &ProgressState, out: &mut dyn fmt::Write| {
+                let waiting = shown.lock().unwrap_or_else(PoisonError::into_inner);
+                let _ = match &*waiting {
+                    Some(waiting) => out.write_str(&waiting.text(now())),
+                    None if state.elapsed() >= SILENCE => out.write_str(&first),
+                    None => Ok(()),
+                };
             };
             bar.set_style(style.with_key("waiting", write));
         }

@@ -84,6 +84,7 @@ pub async fn run(options: &ClientOptions, command: ClientCommand, console: &mut 
     match perform(options, command, console).await {
         Ok(()) | Err(Stop::OutputClosed) => Ok(()),
         Err(Stop::Failed(failure)) => {
+            console.end_waiting();
             let options = options.with_context().unwrap_or_else(|_| options.clone());
             Err(diagnosis::explain(&options, failure).await)
         }
@@ -104,8 +105,8 @@ async fn perform(options: &ClientOptions, command: ClientCommand, console: &mut 
         ClientCommand::Grant(GrantArgs {
             from_file: Some(file),
             job,
-            ..
-        }) => jobs::grant(options, &file, &job, console).await?,
+            one,
+        }) => jobs::grant(options, &file, &one, &job, console).await?,
         ClientCommand::Revoke(args) if args.all_recipients || args.all_images => {
             jobs::revoke(options, &args, console).await?;
         }
@@ -116,6 +117,7 @@ async fn perform(options: &ClientOptions, command: ClientCommand, console: &mut 
 
 async fn ask(options: &ClientOptions, command: ClientCommand, console: &mut Console<'_>) -> Result<(), Stop> {
     let options = &options.with_context()?;
+    console.wait_for(options.waiting_text());
     let client = connection::open(options).await?;
     match command {
         ClientCommand::Grant(args) => grant_revoke::grant(options, &client, args.one, console).await,

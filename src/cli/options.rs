@@ -12,6 +12,7 @@ use super::{
     given::Given,
     view::DisplayArgs,
 };
+use crate::domain::{AccountId, Region};
 
 /// The default of --server: the address of `sharewarden dev`.
 pub(super) const DEFAULT_SERVER: &str = "http://127.0.0.1:7443";
@@ -60,8 +61,9 @@ pub struct ClientOptions {
     #[arg(long, global = true, help_heading = HEADING, env = "SHAREWARDEN_TOKEN_FILE", value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
 
-    /// The output format: a table for people, proto3 JSON for programs, or CSV for lists and summaries
-    #[arg(short, long, global = true, help_heading = HEADING, value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
+    /// The output format: table for people, json (proto3 JSON) for programs, or csv for lists and summaries [default: table]
+    #[arg(short, long, global = true, help_heading = HEADING, value_name = "FORMAT", value_enum, default_value_t = Output::Table,
+          hide_possible_values = true, hide_default_value = true)]
     pub(super) output: Output,
 
     /// The timeout of an answer, with a unit, such as 500ms, 30s or 5m; 1ms to 7days. A change continues after it
@@ -126,15 +128,13 @@ impl ClientOptions {
         if let Some(given) = given {
             return Ok(given);
         }
-        let default = self
-            .environment
-            .account()?
-            .or(self.context_in_use().and_then(|context| context.account));
-        default.map(|account| account.to_string()).ok_or_else(|| {
-            let hint =
-                "name it in SHARE (ACCOUNT/REGION/IMAGE), with --account, with SHAREWARDEN_ACCOUNT or in a context";
-            Failure::new(Exit::Invalid, "the account is missing", hint)
-        })
+        self.default_account()?
+            .map(|account| account.to_string())
+            .ok_or_else(|| {
+                let hint =
+                    "name it in SHARE (ACCOUNT/REGION/IMAGE), with --account, with SHAREWARDEN_ACCOUNT or in a context";
+                Failure::new(Exit::Invalid, "the account is missing", hint)
+            })
     }
 
     /// The Region that a command is about: the given one, or else the default.
@@ -142,15 +142,23 @@ impl ClientOptions {
         if let Some(given) = given {
             return Ok(given);
         }
-        let default = self
-            .environment
-            .region()?
-            .or(self.context_in_use().and_then(|context| context.region.clone()));
-        default.map(|region| region.to_string()).ok_or_else(|| {
+        self.default_region()?.map(|region| region.to_string()).ok_or_else(|| {
             let hint = "name it in SHARE (ACCOUNT/REGION/IMAGE), with --region, with SHAREWARDEN_REGION or AWS_REGION, or in a \
                         context";
             Failure::new(Exit::Invalid, "the Region is missing", hint)
         })
+    }
+
+    /// The account of the environment, or else of the context.
+    pub(super) fn default_account(&self) -> Result<Option<AccountId>, Failure> {
+        let of_context = || self.context_in_use().and_then(|context| context.account);
+        Ok(self.environment.account()?.or_else(of_context))
+    }
+
+    /// The Region of the environment, or else of the context.
+    pub(super) fn default_region(&self) -> Result<Option<Region>, Failure> {
+        let of_context = || self.context_in_use().and_then(|context| context.region.clone());
+        Ok(self.environment.region()?.or_else(of_context))
     }
 
     /// The URL of the service.
@@ -161,6 +169,15 @@ impl ClientOptions {
     /// The URL of the service, for display.
     pub(super) fn server(&self) -> String {
         url(&self.server_uri())
+    }
+
+    /// What a command waits for that has called the service.
+    pub(super) fn waiting_text(&self) -> String {
+        let timeout = humantime::format_duration(self.timeout);
+        format!(
+            "waiting for an answer of {}, at most {timeout} (--timeout)",
+            self.server()
+        )
     }
 
     /// True if something names the service: an option, a variable or a context.

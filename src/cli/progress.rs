@@ -35,6 +35,7 @@ impl ProgressMeter {
         if !console.has_progress() {
             return Self::hidden();
         }
+        console.end_waiting();
         let bar = ProgressBar::new(0);
         let chars = if console.has_unicode() {
             "█▉▊▋▌▍▎▏ "

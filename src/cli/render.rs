@@ -52,6 +52,12 @@ pub(super) fn changed(permission: Option<&SharePermission>, change: &Change, vie
 }
 
 fn change_rows(change: &Change) -> TableRow {
+    // The table of the calls has it, too.
+    let of_call = |attempt: &Attempt| attempt.aws_request_id == change.aws_request_id;
+    let aws_request_id = match change.attempts.iter().any(of_call) {
+        true => String::new(),
+        false => one_line(&change.aws_request_id),
+    };
     let mut rows = vec![
         ("Change", one_line(&change.change_id).into()),
         ("State", Cell::State(change_state(change.state))),
@@ -68,7 +74,7 @@ fn change_rows(change: &Change) -> TableRow {
         ("Request id", one_line(&change.request_id).into()),
         ("Generation", change.generation.to_string().into()),
         ("Previous", access(change.previous).into()),
-        ("AWS request id", one_line(&change.aws_request_id).into()),
+        ("AWS request id", aws_request_id.into()),
         (
             "Error",
             error(change.error_reason, &change.error_code, &change.error_message).into(),

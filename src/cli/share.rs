@@ -36,7 +36,7 @@ pub struct PermissionName {
     #[command(flatten)]
     image: ImageName,
     /// The recipient, the AWS account that may copy the image: 12 digits, not the owner
-    #[arg(short, long, value_name = "ACCOUNT_ID", aliases = ["from", "shared-account"], required = true)]
+    #[arg(short, long, value_name = "ACCOUNT_ID", required = true)]
     with: Option<String>,
 }
 

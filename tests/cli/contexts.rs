@@ -425,3 +425,51 @@ async fn the_program_finds_the_file_of_contexts() {
     }
     assert_eq!(service.asked().len(), 2);
 }
+
+#[tokio::test]
+async fn use_says_what_wins_over_the_context_and_show_says_where_it_is_chosen() {
+    let contexts = Home::with(
+        "[contexts.one]\nserver = 'http://127.0.0.1:1'\naccount = '111122223333'\n[contexts.two]\nregion = 'eu-central-1'\n",
+    );
+    let plain = contexts.run("context use one").await.ok();
+    assert_eq!(plain.notes, "note: one is the context in use\n");
+    let variables = [("SHAREWARDEN_ACCOUNT", "444455556666"), ("AWS_REGION", "us-east-1")];
+    let used = contexts
+        .run_with(&variables, "--context two context use one")
+        .await
+        .ok();
+    assert!(
+        used.notes
+            .contains("note: --context wins over it, and names the context two\n"),
+        "{}",
+        used.notes
+    );
+    assert!(
+        used.notes.contains("note: SHAREWARDEN_ACCOUNT wins over its account\n"),
+        "{}",
+        used.notes
+    );
+    assert!(
+        !used.notes.contains("AWS_REGION"),
+        "the context has no Region: {}",
+        used.notes
+    );
+    for (line, name, from) in [
+        ("context show", "one", "`sharewarden context use`"),
+        ("--context two context show", "two", "--context"),
+        ("context show two", "two", "this command"),
+    ] {
+        let shown = contexts.run(line).await.ok().out;
+        let row = shown
+            .lines()
+            .find(|line| line.starts_with("context "))
+            .unwrap_or_default();
+        assert!(row.contains(name) && row.ends_with(from), "{line}: {shown}");
+        let json = contexts.run(&format!("{line} -o json")).await.ok().json();
+        assert_eq!(
+            (&json["context"], &json["contextFrom"]),
+            (&name.into(), &from.into()),
+            "{line}"
+        );
+    }
+}

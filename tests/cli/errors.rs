@@ -192,3 +192,58 @@ async fn an_aws_call_that_the_service_has_retried_is_not_retried() {
         assert_eq!((exit, service.asked().len()), (6, 1));
     }
 }
+
+#[test]
+fn a_usage_names_what_a_form_of_the_command_requires_and_no_variable() {
+    for (arguments, usages) in [
+        (
+            "revoke --all-images",
+            &[
+                "Usage: sharewarden revoke [OPTIONS] --with <ACCOUNT_ID> --reason <TEXT> [SHARE]",
+                "sharewarden revoke [OPTIONS] --all-recipients --reason <TEXT> [SHARE]",
+                "sharewarden revoke [OPTIONS] --all-images --with <ACCOUNT_ID> --reason <TEXT>",
+            ][..],
+        ),
+        (
+            "grant",
+            &[
+                "Usage: sharewarden grant [OPTIONS] --with <ACCOUNT_ID> --reason <TEXT> [SHARE]",
+                "sharewarden grant [OPTIONS] --from-file <FILE>",
+            ],
+        ),
+        ("list --no-such-option", &["Usage: sharewarden list [OPTIONS]"]),
+        ("change show", &["Usage: sharewarden change show [OPTIONS] <CHANGE_ID>"]),
+        ("migrate --no-such-option", &["Usage: sharewarden migrate [OPTIONS]"]),
+    ] {
+        let output = crate::closed_outputs::program(arguments)
+            .env("SHAREWARDEN_SERVER", "http://127.0.0.1:1")
+            .env("SHAREWARDEN_CONFIG", "/nowhere.toml")
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let from = said.find("Usage: ").unwrap();
+        let printed: Vec<_> = said[from..]
+            .split("\n\n")
+            .next()
+            .unwrap()
+            .lines()
+            .map(str::trim)
+            .collect();
+        assert_eq!(printed, usages, "{arguments}");
+    }
+}
+
+#[test]
+fn an_option_has_one_name() {
+    for arguments in [
+        "list --recipient 000011112222",
+        "list --from 000011112222",
+        "get wsi-basewin11 --shared-account 000011112222",
+        "audit list --from 000011112222",
+    ] {
+        let output = crate::closed_outputs::program(arguments).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments}");
+        assert!(said.contains("unexpected argument"), "{arguments}: {said}");
+    }
+}

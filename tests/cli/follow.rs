@@ -93,7 +93,7 @@ async fn wait_polls_until_the_change_has_ended() {
     let ran = run(&service, "change show --account 012345678901 some-id --wait")
         .await
         .ok();
-    assert!(ran.out.contains("State           SUCCEEDED\n"), "{}", ran.out);
+    assert!(ran.out.contains("State       SUCCEEDED\n"), "{}", ran.out);
     assert_eq!(service.asked().len(), 3);
 }
 
@@ -101,7 +101,7 @@ async fn wait_polls_until_the_change_has_ended() {
 async fn without_wait_a_pending_change_is_printed_at_once() {
     let service = Service::answering(polls(&[change::State::Pending])).await;
     let ran = run(&service, "change show --account 012345678901 some-id").await.ok();
-    assert!(ran.out.contains("State           PENDING\n"), "{}", ran.out);
+    assert!(ran.out.contains("State       PENDING\n"), "{}", ran.out);
 }
 
 #[tokio::test]
@@ -157,5 +157,5 @@ async fn wait_stops_at_the_timeout_and_prints_the_last_state() {
         "{text}"
     );
     assert!(text.ends_with(" --account 012345678901 some-id --wait"), "{text}");
-    assert!(ran.out.contains("State           PENDING\n"), "{}", ran.out);
+    assert!(ran.out.contains("State       PENDING\n"), "{}", ran.out);
 }

@@ -13,7 +13,7 @@ use tonic::Code;
 use crate::{
     answers::error,
     closed_outputs::program,
-    harness::{Ran, parse, records, run, run_answering, run_in, run_words},
+    harness::{Ran, parse, records, run, run_answering, run_bare, run_in, run_words},
     service::{Answer, Asked, Service},
 };
 
@@ -342,4 +342,47 @@ async fn an_interrupted_job_says_what_is_left_and_the_same_command_does_it() {
         (50, 50, 100)
     );
     stack.end().await;
+}
+
+#[tokio::test]
+async fn a_file_takes_a_missing_account_and_region_from_the_defaults() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shares.csv");
+    // The recipient is the default account, so the value that a row gets shows in its fault.
+    fs::write(&path, "image,recipient,reason\nwsi-0123456789,111122223333,r\n").unwrap();
+    let line = |more: &str| {
+        format!(
+            "--server http://127.0.0.1:1 grant {more} --yes --from-file {}",
+            path.display()
+        )
+    };
+    let said = async |variables: &[(&str, &str)], more: &str| run_bare(variables, &line(more)).await.failure().1;
+    let own = "line 2, recipient: must not be the account that owns the image";
+    let missing = said(&[], "").await;
+    assert!(missing.contains("line 1: the column account is missing"), "{missing}");
+    let region = said(&[("SHAREWARDEN_ACCOUNT", "111122223333")], "").await;
+    assert!(region.contains("line 1: the column region is missing"), "{region}");
+    let variables = [("SHAREWARDEN_ACCOUNT", "111122223333"), ("AWS_REGION", "eu-central-1")];
+    let of_variables = said(&variables, "").await;
+    assert!(of_variables.contains(own), "{of_variables}");
+    let of_options = said(&[], "-a 111122223333 -r eu-central-1").await;
+    assert!(of_options.contains(own), "{of_options}");
+    // An option wins, and a value of the row wins over both.
+    let other = said(&variables, "-a 444455556666").await;
+    assert!(other.contains("cannot connect"), "{other}");
+    let rows = "account,region,image,recipient,reason\n,,wsi-0123456789,111122223333,r\n\
+                444455556666,,wsi-0123456789,444455556666,r\n";
+    fs::write(&path, rows).unwrap();
+    let both = said(&variables, "").await;
+    assert!(both.contains("2 of 2 rows are wrong") && both.contains(own), "{both}");
+}
+
+#[tokio::test]
+async fn a_refusal_is_not_answered_with_the_advice_to_run_the_same_command_again() {
+    let service = Service::answering([listed([1]), checked(), refused()]).await;
+    let line = "revoke 012345678901/eu-central-1/wsi-0123456789 --all-recipients -m x --yes";
+    let (code, text) = run(&service, line).await.failure();
+    assert_eq!(code, 4, "{text}");
+    assert!(!text.contains("run the same command again"), "{text}");
+    assert!(text.contains("see the column ERROR, and solve the cause"), "{text}");
 }

@@ -30,22 +30,21 @@ async fn a_grant_prints_a_table_of_its_change() {
     let service = Service::answering([Answer::Grant(granted())]).await;
     let ran = run(&service, &format!("grant {WHICH} --reason x")).await.ok();
     let expected = "\
-Permission      SHARED
-Change          01987654-3210-7000-8000-000000000001
-State           SUCCEEDED
-Action          GRANT
-Account         012345678901
-Region          eu-central-1
-Image           wsi-0123456789
-Recipient       999999999999
-Principal       alice
-Reason          a build
-Cause           CALLER
-Request id      11111111-2222-4333-8444-555555555555
-Generation      7
-Previous        not known
-AWS request id  aws-1
-Created         2026-01-02T03:04:05.25Z
+Permission  SHARED
+Change      01987654-3210-7000-8000-000000000001
+State       SUCCEEDED
+Action      GRANT
+Account     012345678901
+Region      eu-central-1
+Image       wsi-0123456789
+Recipient   999999999999
+Principal   alice
+Reason      a build
+Cause       CALLER
+Request id  11111111-2222-4333-8444-555555555555
+Generation  7
+Previous    not known (AWS had not answered about it yet)
+Created     2026-01-02T03:04:05.25Z
 
 CALL TO AWS                     STARTED                  TOOK   RESULT    AWS REQUEST ID  ERROR CODE
 UpdateWorkspaceImagePermission  2026-01-02T03:04:05.25Z  312ms  ACCEPTED  aws-1

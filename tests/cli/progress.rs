@@ -7,16 +7,21 @@ use std::{
 
 use crate::ledger::Ledger;
 
-/// Runs a command line of the shell on a terminal of 100 columns. Returns what the terminal got.
+/// Runs a command line of the shell, which succeeds, on a terminal of 100 columns. Returns what the terminal got.
 fn on_a_terminal(line: &str) -> String {
+    let (succeeded, seen) = seen_on_a_terminal(line);
+    assert!(succeeded, "{seen}");
+    seen
+}
+
+fn seen_on_a_terminal(line: &str) -> (bool, String) {
     let output = Command::new("script")
         .args(["-qefc", &format!("stty cols 100; {line}"), "/dev/null"])
         .env("TERM", "xterm")
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap()
+    (output.status.success(), String::from_utf8(output.stdout).unwrap())
 }
 
 #[test]
@@ -38,4 +43,26 @@ fn a_progress_bar_is_drawn_on_a_terminal_and_nowhere_else() {
     assert!(seen.contains(bar), "{seen:?}");
     let seen = on_a_terminal(&format!("{line} -o json 2>&1 | cat"));
     assert!(!seen.contains(bar) && seen.contains("treeSize"), "{seen:?}");
+}
+
+#[test]
+fn a_command_that_gets_no_answer_says_on_a_terminal_what_it_waits_for() {
+    // Connections wait in the queue of the listener, and nobody accepts them.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}", silent.local_addr().unwrap());
+    let program = env!("CARGO_BIN_EXE_sharewarden");
+    let share = "111122223333/eu-central-1/wsi-basewin11 --with 000011112222";
+    for command in [
+        "list".to_owned(),
+        "health".to_owned(),
+        format!("get {share}"),
+        format!("grant {share} -m x"),
+    ] {
+        let line = format!("{program} {command} --server {server} --principal x --timeout 1500ms");
+        let waiting = format!("waiting for an answer of {server}, at most 1s 500ms (--timeout)");
+        let (succeeded, seen) = seen_on_a_terminal(&line);
+        assert!(!succeeded && seen.contains(&waiting), "{command}: {seen:?}");
+        let (_, seen) = seen_on_a_terminal(&format!("{line} 2>&1 | cat"));
+        assert!(!seen.contains("waiting for"), "{command}: {seen:?}");
+    }
 }

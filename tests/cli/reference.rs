@@ -228,6 +228,11 @@ fn client_options_are_in_the_long_help_of_client_commands_only() {
             let has_output = !["dev", "simulate", "completions", "man"].contains(&path.as_str());
             assert_eq!(text.contains("-o, --output"), has_output, "{path}: {text}");
             assert_eq!(short.contains("-o, --output"), has_output, "{path}: {short}");
+        } else if ["context list", "context use"].contains(&path.as_str()) {
+            assert!(
+                !text.contains("--timeout") && !text.contains("--server"),
+                "{path}: {text}"
+            );
         } else if !path.starts_with("key") {
             assert!(
                 SHARED.iter().all(|name| section(&text, name).is_some()),
@@ -247,6 +252,8 @@ fn client_options_are_refused_by_commands_that_call_no_service() {
         "config check --config /nowhere.toml --server http://127.0.0.1:1",
         "completions bash --no-pager",
         "completions bash -o json",
+        "context list --timeout 1s",
+        "context use production --server http://127.0.0.1:1 -o json",
     ] {
         let output = program(arguments).output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();

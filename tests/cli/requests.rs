@@ -28,9 +28,9 @@ async fn grant_fills_every_field() {
 }
 
 #[tokio::test]
-async fn revoke_fills_every_field_and_accepts_from() {
+async fn revoke_fills_every_field() {
     let service = Service::answering([Answer::Revoke(RevokeSharePermissionResponse::default())]).await;
-    let line = format!("revoke {WHICH} --reason left --ticket OPS-2 --request-id my-id").replace("--with", "--from");
+    let line = format!("revoke {WHICH} --reason left --ticket OPS-2 --request-id my-id");
     run(&service, &line).await.ok();
     let expected = RevokeSharePermissionRequest {
         account_id: "012345678901".into(),

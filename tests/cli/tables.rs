@@ -404,16 +404,15 @@ async fn a_long_text_of_one_object_wraps_between_words() {
         .await
         .ok();
     let expected = "\
-Reason          the build of the week,
-                which all teams of the
-                western region have
-                asked for since March
+Reason      the build of the week, which
+            all teams of the western
+            region have asked for since
+            March
 ";
     assert!(ran.out.contains(expected), "{}", ran.out);
     // An id that is wider than its column is whole: it can be copied.
     assert!(
-        ran.out
-            .contains("Request id      11111111-2222-4333-8444-555555555555\n"),
+        ran.out.contains("Request id  11111111-2222-4333-8444-555555555555\n"),
         "{}",
         ran.out
     );

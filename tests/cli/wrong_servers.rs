@@ -68,12 +68,16 @@ async fn tls_port(folder: &TempDir, authority: &str) -> (SocketAddr, JoinSet<()>
     (address, tasks, file("ca.crt", &authority.pem))
 }
 
-/// The error of a grant at this URL.
+/// The error of a grant at a URL that is wrong, which no repetition makes right.
 async fn refused(server: &str, more: &str) -> String {
+    refused_with(2, server, more).await
+}
+
+async fn refused_with(exit: u8, server: &str, more: &str) -> String {
     let (code, text) = run_at(server, &format!("grant {WHICH} --reason x {more}"))
         .await
         .failure();
-    assert_eq!(code, 6, "{text}");
+    assert_eq!(code, exit, "{text}");
     assert_eq!(text.lines().count(), 1, "{text}");
     text
 }
@@ -116,23 +120,30 @@ async fn a_certificate_that_does_not_verify_is_explained() {
 
 #[tokio::test]
 async fn something_else_that_answers_is_named() {
-    for (said, named) in [
+    for (said, exit, named) in [
         (
             "HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n",
+            2,
             "answers in HTTP/1: it is another service, or a proxy",
         ),
         (
             "SSH-2.0-OpenSSH_9.6\r\n",
+            2,
             "speaks neither HTTP/2 nor TLS; check the host and the port",
         ),
-        ("", "speaks neither HTTP/2 nor TLS; check the host and the port"),
+        // A load balancer does this while the service behind it does not run.
+        (
+            "",
+            6,
+            "closes the connection: it is not the service, or a load balancer",
+        ),
     ] {
         let (address, _tasks) = listen(move |mut stream| async move {
             let _ = stream.read(&mut [0; 16]).await;
             let _ = stream.write_all(said.as_bytes()).await;
         })
         .await;
-        let text = refused(&format!("http://{address}"), "").await;
+        let text = refused_with(exit, &format!("http://{address}"), "").await;
         assert!(
             text.starts_with(&address.to_string()) && text.contains(named),
             "{said}: {text}"
@@ -164,9 +175,23 @@ async fn an_error_of_the_service_itself_is_not_looked_into() {
         ))
     };
     let service = Service::answering([away(), away(), away()]).await;
-    let text = refused(&format!("http://{}", service.address), "").await;
+    let text = refused_with(6, &format!("http://{}", service.address), "").await;
     assert!(
         text.starts_with("The store is away (AUDIT_STORE_UNAVAILABLE); try again later"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn a_host_that_does_not_exist_is_a_mistake_of_the_command_line() {
+    // A resolver without a network says that it cannot tell now. That may pass, so it has another exit code.
+    let is_known = tokio::net::lookup_host("no-such-host.invalid:1").await;
+    let is_certain = is_known.is_err_and(|error| !error.to_string().contains("emporary"));
+    let exit = if is_certain { 2 } else { 6 };
+    let text = refused_with(exit, "http://no-such-host.invalid:1", "").await;
+    assert!(
+        text.contains("no-such-host.invalid") && text.contains("check --server"),
+        "{text}"
+    );
+    assert_eq!(text.contains("there is no host"), is_certain, "{text}");
 }

@@ -1,4 +1,4 @@
-//! Completion for shells, with the real program, a real service, and bash.
+//! Completion for shells, with the real program, a real service, and bash; with zsh and fish where they are installed.
 
 use sharewarden_testkit::stack::*;
 use tokio::process::Command;
@@ -160,7 +160,105 @@ async fn bash_completes_a_share_with_the_script_that_the_program_prints() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    for shell in ["zsh", "fish"] {
+    stack.end().await;
+}
+
+/// What a shell prints; `None` if it is not installed.
+async fn said_by(stack: &Stack, shell: &str, arguments: &[&str]) -> Option<String> {
+    let folder = std::path::Path::new(env!("CARGO_BIN_EXE_sharewarden"))
+        .parent()
+        .unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new(shell);
+    command
+        .args(arguments)
+        .env("PROGRAMS", folder)
+        .env("HOME", home.path())
+        .env("TERM", "xterm")
+        .env("SHAREWARDEN_SERVER", format!("http://{}", stack.address))
+        .env("SHAREWARDEN_PRINCIPAL", "reader")
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .kill_on_drop(true);
+    let child = match command.spawn() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+        child => child.unwrap(),
+    };
+    let output = tokio::time::timeout(TIMEOUT, child.wait_with_output())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[tokio::test]
+async fn fish_completes_with_the_script_that_the_program_prints() {
+    let stack = Stack::start_with(ROLES).await;
+    for (line, expected) in [
+        ("sharewarden gra", "grant"),
+        ("sharewarden list --account 1", ACCOUNT),
+        ("sharewarden images -r eu", REGION),
+        ("sharewarden get -a 111122223333 -r eu-central-1 --image wsi-ba", IMAGE),
+        ("sharewarden get -a 444455556666 --with 2", OTHER_RECIPIENT),
+        (
+            "sharewarden get 111122223333/eu-central-1/wsi-ba",
+            "111122223333/eu-central-1/wsi-basewin11",
+        ),
+    ] {
+        let script =
+            format!("set -x PATH $PROGRAMS $PATH; sharewarden completions fish | source; complete -C '{line}'");
+        let Some(said) = said_by(&stack, "fish", &["--no-config", "-c", &script]).await else {
+            break;
+        };
+        let words: Vec<_> = said.lines().filter_map(|line| line.split('\t').next()).collect();
+        assert_eq!(words, [expected], "{line}");
+    }
+    stack.end().await;
+}
+
+/// zsh completes only in its line editor, so a second zsh on a pseudo-terminal gets the line, a tab,
+/// and a key that prints the line.
+const ZSH: &str = r#"
+    zmodload zsh/zpty
+    zpty shell 'zsh -f -i'
+    zpty -w shell 'PS1=; PATH=$PROGRAMS:$PATH; autoload -Uz compinit; compinit -u -D; source <(sharewarden completions zsh)'
+    zpty -w shell 'show() { print -r -- "LINE""=$BUFFER=" }; zle -N show; bindkey "^X" show; echo rea""dy'
+    zpty -r -m shell seen '*ready*'
+    zpty -n -w shell "$LINE"$'\t\x18'
+    zpty -r -m shell seen '*LINE=*=*'
+    print -r -- "${${seen#*LINE=}%%=*}"
+    zpty -d shell
+"#;
+
+#[tokio::test]
+async fn zsh_completes_with_the_script_that_the_program_prints() {
+    let stack = Stack::start_with(ROLES).await;
+    for (line, expected) in [
+        ("sharewarden gra", "grant"),
+        ("sharewarden list --account 1", ACCOUNT),
+        ("sharewarden images -r eu", REGION),
+        ("sharewarden get -a 111122223333 -r eu-central-1 --image wsi-ba", IMAGE),
+        ("sharewarden get -a 444455556666 --with 2", OTHER_RECIPIENT),
+        (
+            "sharewarden get 111122223333/eu-central-1/wsi-ba",
+            "111122223333/eu-central-1/wsi-basewin11",
+        ),
+    ] {
+        let script = format!("LINE='{line}'; {ZSH}");
+        let Some(said) = said_by(&stack, "zsh", &["-f", "-c", &script]).await else {
+            break;
+        };
+        let completed = said.trim().rsplit(' ').next();
+        assert_eq!(completed, Some(expected), "{line}: {said:?}");
+    }
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn the_scripts_of_the_other_shells_call_the_program() {
+    for shell in ["zsh", "fish", "elvish", "powershell"] {
         let printed = crate::processes::output(program().args(["completions", shell])).await;
         assert!(
             String::from_utf8(printed.stdout)
@@ -169,5 +267,4 @@ async fn bash_completes_a_share_with_the_script_that_the_program_prints() {
             "{shell}"
         );
     }
-    stack.end().await;
 }

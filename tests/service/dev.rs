@@ -169,6 +169,21 @@ async fn dev_keeps_its_data_refuses_a_second_instance_and_stops_postgres_even_wh
 }
 
 #[tokio::test]
+async fn a_closed_parent_of_the_data_folder_is_named_with_its_mode() {
+    // Only root starts Postgres as another user.
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let closed = world_readable_folder();
+    fs::set_permissions(closed.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let inside = closed.path().join("open/data");
+    let refused = output(dev_on_free_ports().arg("--data-dir").arg(&inside)).await;
+    assert!(!refused.status.success());
+    let named = format!("cannot enter {} (mode 0700)", closed.path().display());
+    assert!(stderr(&refused).contains(&named), "{}", stderr(&refused));
+}
+
+#[tokio::test]
 async fn dev_says_what_it_does_while_it_starts_and_what_it_does_not_repeat() {
     let folder = world_readable_folder();
     let arguments = ["--data-dir", folder.path().to_str().unwrap()];

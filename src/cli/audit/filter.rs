@@ -19,7 +19,7 @@ pub struct FilterArgs {
     #[arg(short, long, value_name = "IMAGE_ID")]
     image: Option<String>,
     /// Only entries with this recipient: an AWS account, 12 digits
-    #[arg(short, long, value_name = "ACCOUNT_ID", aliases = ["from", "shared-account"])]
+    #[arg(short, long, value_name = "ACCOUNT_ID")]
     with: Option<String>,
     /// Only requests of this authenticated principal (--principal is the caller of this command). May be given more than once
     #[arg(long, value_name = "PRINCIPAL")]

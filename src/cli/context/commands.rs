@@ -116,6 +116,15 @@ fn use_context(options: &ClientOptions, name: &str, console: &mut Console<'_>) -
     options.context_file()?.context(name).ok_or_else(|| no_such(name))?;
     file::set_current(options.context_path()?, name)?;
     console.note(format_args!("note: {name} is the context in use"));
+    if let Some(chosen) = options.context.as_ref().filter(|chosen| *chosen != name) {
+        let origin = options.given.origin("context").unwrap_or_default();
+        console.note(format_args!(
+            "note: {origin} wins over it, and names the context {chosen}"
+        ));
+    }
+    for (key, origin) in options.overridden(name) {
+        console.note(format_args!("note: {origin} wins over its {key}"));
+    }
     Ok(())
 }
 
@@ -130,6 +139,11 @@ pub(in crate::cli) fn no_such(name: &str) -> Failure {
 }
 
 fn show(options: &ClientOptions, name: Option<String>, console: &mut Console<'_>) -> Result<(), Stop> {
+    let chosen_by = match (&name, options.given.origin("context")) {
+        (Some(_), _) => "this command".to_owned(),
+        (None, Some(origin)) => origin,
+        (None, None) => "`sharewarden context use`".to_owned(),
+    };
     let named = name.map_or_else(|| options.clone(), |name| options.in_context(name));
     let options = named.with_context()?;
     let settings = options.effective()?;
@@ -144,7 +158,8 @@ fn show(options: &ClientOptions, name: Option<String>, console: &mut Console<'_>
             })
             .collect();
         let name = options.context_in_use().map(|context| &context.name);
-        return console.print_json(&json!({ "context": name, "settings": settings }));
+        let from = name.map(|_| &chosen_by);
+        return console.print_json(&json!({ "context": name, "contextFrom": from, "settings": settings }));
     }
     let row = |setting: EffectiveSetting| -> TableRow {
         vec![
@@ -153,7 +168,12 @@ fn show(options: &ClientOptions, name: Option<String>, console: &mut Console<'_>
             ("FROM", setting.from.into()),
         ]
     };
-    print(settings.into_iter().map(row).collect(), console)?;
+    let context = options.context_in_use().map(|context| EffectiveSetting {
+        key: "context",
+        value: Some(context.name.clone()),
+        from: chosen_by,
+    });
+    print(context.into_iter().chain(settings).map(row).collect(), console)?;
     if options.has_unused_connection_options() {
         console
             .note("note: the server is not that of the context, so its principal, certificates and token are not used");

@@ -106,6 +106,40 @@ impl ClientOptions {
         options
     }
 
+    /// The settings of a context that something stronger gives, and the name of that place: for commands that name no context.
+    pub(in crate::cli) fn overridden(&self, name: &str) -> Vec<(&'static str, String)> {
+        let mut later = self.clone();
+        later.context = Some(name.to_owned());
+        later.given.remove("context");
+        let Ok(later) = later.with_context() else {
+            return Vec::new();
+        };
+        let Some(context) = later.context_in_use() else {
+            return Vec::new();
+        };
+        let (account, region) = (self.environment.account_variable(), self.environment.region_variable());
+        let is_set = [
+            ("server", context.server.is_some(), self.given.origin("server")),
+            ("principal", context.principal.is_some(), self.given.origin("principal")),
+            ("tls_ca", context.tls_ca.is_some(), self.given.origin("tls_ca")),
+            (
+                "tls_certificate",
+                context.tls_certificate.is_some(),
+                self.given.origin("tls_certificate"),
+            ),
+            ("tls_key", context.tls_key.is_some(), self.given.origin("tls_key")),
+            (
+                "token_file",
+                context.token_file.is_some(),
+                self.given.origin("token_file"),
+            ),
+            ("account", context.account.is_some(), account.map(str::to_owned)),
+            ("region", context.region.is_some(), region.map(str::to_owned)),
+        ];
+        let overridden = is_set.into_iter().filter(|(_, is_set, _)| *is_set);
+        overridden.filter_map(|(key, _, origin)| Some((key, origin?))).collect()
+    }
+
     /// True if the context has options of a connection that are not used, because the server is another one.
     pub(in crate::cli) fn has_unused_connection_options(&self) -> bool {
         self.in_use

@@ -13,9 +13,10 @@ use clap::Args;
 use tokio::sync::oneshot;
 
 use super::{
-    args::RevokeArgs,
+    args::{GrantRevokeArgs, RevokeArgs},
     connection::{self, Client},
     console::Console,
+    error_hint,
     failure::{Exit, Failure, Stop},
     options::{ClientOptions, Output},
     printer::{ListItem, Printer},
@@ -30,11 +31,14 @@ use crate::{
 };
 use interrupt::Interrupts;
 use row::JobRow;
+use shares_file::FileDefaults;
 
 /// Rows of the table above the question. `--dry-run` shows all.
 const SHOWN_ROWS: usize = 30;
 
 const AGAIN: &str = "run the same command again: it does what is left, and no change takes effect twice";
+
+const SOLVE: &str = "see the column ERROR, and solve the cause before you run the command again";
 
 /// The options of a job.
 #[derive(Debug, Clone, Args)]
@@ -51,12 +55,18 @@ pub struct JobArgs {
 pub(super) async fn grant(
     options: &ClientOptions,
     file: &Path,
+    one: &GrantRevokeArgs,
     args: &JobArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
     args.check(console)?;
     let options = &options.with_context()?;
-    let shares = shares_file::read(file)?;
+    let given = one.permission.given()?;
+    let defaults = FileDefaults {
+        account: id_of("--account", given.account)?.or(options.default_account()?),
+        region: id_of("--region", given.region)?.or(options.default_region()?),
+    };
+    let shares = shares_file::read(file, defaults)?;
     if shares.repeated > 0 {
         console.note(format_args!(
             "note: {} rows repeat another row, and count once",
@@ -97,16 +107,16 @@ pub(super) async fn revoke(options: &ClientOptions, args: &RevokeArgs, console: 
 
 /// An id that selects shares. The service takes an empty text for all of them, and `--with "$PARTNER"` is empty if the variable
 /// is not set.
-fn checked<T: FromStr<Err: Display>>(option: &str, id: Option<String>) -> Result<String, Failure> {
-    let id = id.map(|id| match id.parse::<T>() {
-        Ok(_) => Ok(id),
-        Err(rule) => Err(Failure::new(
-            Exit::Invalid,
-            format!("{option}: {rule}"),
-            "correct it; nothing was sent",
-        )),
-    });
-    Ok(id.transpose()?.unwrap_or_default())
+fn checked<T: FromStr<Err: Display> + Display>(option: &str, id: Option<String>) -> Result<String, Failure> {
+    let id = id_of::<T>(option, id)?;
+    Ok(id.map(|id| id.to_string()).unwrap_or_default())
+}
+
+/// The id that an option gives.
+fn id_of<T: FromStr<Err: Display>>(option: &str, id: Option<String>) -> Result<Option<T>, Failure> {
+    let parsed = id.map(|id| id.parse().map_err(|rule| format!("{option}: {rule}")));
+    let wrong = |what| Failure::new(Exit::Invalid, what, "correct it; nothing was sent");
+    parsed.transpose().map_err(wrong)
 }
 
 impl JobArgs {
@@ -228,6 +238,8 @@ fn conclude(options: &ClientOptions, job: &ShareJob, report: &Report, console: &
         ),
         (count(|it| matches!(it, StepEnd::NotSent)), "were not sent"),
     ];
+    // A refusal comes again.
+    let again = report.is_stopped || rows_that_may_end_otherwise(&report.endings);
     let told = tell(report.endings.len(), &counts);
     let Some(exit) = exit else {
         console.note(format_args!("note: {told}"));
@@ -238,7 +250,17 @@ fn conclude(options: &ClientOptions, job: &ShareJob, report: &Report, console: &
     } else {
         told
     };
-    Err(Failure::new(exit, what, AGAIN).into())
+    let hint = if again { AGAIN } else { SOLVE };
+    Err(Failure::new(exit, what, hint).into())
+}
+
+/// True if the same command may end otherwise, without anything else done before.
+fn rows_that_may_end_otherwise(endings: &[StepEnd]) -> bool {
+    endings.iter().any(|ending| match ending {
+        StepEnd::Unresolved(_) | StepEnd::NotSent => true,
+        StepEnd::Failed(error) => error_hint::of(error).exit == Exit::TryLater,
+        StepEnd::Succeeded(_) | StepEnd::Unchanged => false,
+    })
 }
 
 /// What the job will do, in one line.

@@ -34,13 +34,23 @@ pub(super) struct SharesFile {
     pub(super) repeated: usize,
 }
 
+/// What a row means that leaves a column empty, or a file that leaves it out.
+#[derive(Debug, Clone, Default)]
+pub(super) struct FileDefaults {
+    pub(super) account: Option<AccountId>,
+    pub(super) region: Option<Region>,
+}
+
 /// Reads the file.
-pub(super) fn read(path: &Path) -> Result<SharesFile, Failure> {
+pub(super) fn read(path: &Path, defaults: FileDefaults) -> Result<SharesFile, Failure> {
     let bytes = fs::read(path).map_err(|error| {
         let what = format!("cannot read {}: {error}", path.display());
         Failure::new(Exit::Invalid, what, "check --from-file")
     })?;
-    let mut parser = Parser::default();
+    let mut parser = Parser {
+        defaults,
+        ..Parser::default()
+    };
     match parser.parse(&bytes) {
         Ok(()) if parser.faults.is_empty() => Ok(SharesFile {
             grants: parser.grants,
@@ -61,8 +71,8 @@ pub(super) fn read(path: &Path) -> Result<SharesFile, Failure> {
             Err(failure.with_faults(parser.faults))
         }
         Err(wrong) => {
-            let hint =
-                "the first line must name the columns: account,region,image,recipient,reason and, if needed, ticket";
+            let hint = "the first line must name the columns: account,region,image,recipient,reason and, if needed, ticket; \
+                        --account and --region replace a missing account and region";
             Err(Failure::new(
                 Exit::Invalid,
                 format!("{}: {wrong}", path.display()),
@@ -74,6 +84,7 @@ pub(super) fn read(path: &Path) -> Result<SharesFile, Failure> {
 
 #[derive(Debug, Default)]
 struct Parser {
+    defaults: FileDefaults,
     grants: Vec<JobChange>,
     /// Where each share is: the index of the grant, and its line.
     seen: HashMap<ShareName, (usize, u64)>,
@@ -103,7 +114,7 @@ impl Parser {
             }
             let line = record.position().map_or(0, csv::Position::line);
             match &columns {
-                None => columns = Some(head(&record).map_err(|wrong| format!("line {line}: {wrong}"))?),
+                None => columns = Some(head(&record, &self.defaults).map_err(|wrong| format!("line {line}: {wrong}"))?),
                 Some(columns) => self.row(line, columns, &record),
             }
         }
@@ -134,8 +145,8 @@ impl Parser {
             record,
             faults: &mut self.faults,
         };
-        let account = fields.parsed::<AccountId>(FileColumn::Account);
-        let region = fields.parsed::<Region>(FileColumn::Region);
+        let account = fields.parsed_or(FileColumn::Account, self.defaults.account.as_ref());
+        let region = fields.parsed_or(FileColumn::Region, self.defaults.region.as_ref());
         let image = fields.parsed::<ImageId>(FileColumn::Image);
         let recipient = fields.parsed::<AccountId>(FileColumn::Recipient);
         let reason = fields.parsed::<Reason>(FileColumn::Reason);
@@ -189,7 +200,7 @@ fn fault(place: String, rule: String) -> FieldProblem {
 }
 
 /// The columns that the head names.
-fn head(record: &ByteRecord) -> Result<Vec<FileColumn>, String> {
+fn head(record: &ByteRecord, defaults: &FileDefaults) -> Result<Vec<FileColumn>, String> {
     let mut columns = Vec::new();
     for name in record {
         let name = String::from_utf8_lossy(name);
@@ -209,7 +220,13 @@ fn head(record: &ByteRecord) -> Result<Vec<FileColumn>, String> {
         FileColumn::Recipient,
         FileColumn::Reason,
     ];
-    match required.into_iter().find(|column| !columns.contains(column)) {
+    let is_default = |column| match column {
+        FileColumn::Account => defaults.account.is_some(),
+        FileColumn::Region => defaults.region.is_some(),
+        _ => false,
+    };
+    let missing = |column: &FileColumn| !columns.contains(column) && !is_default(*column);
+    match required.into_iter().find(missing) {
         None => Ok(columns),
         Some(missing) => Err(format!("the column {} is missing", missing.name())),
     }
@@ -265,6 +282,19 @@ impl Fields<'_> {
                 None
             }
         }
+    }
+
+    /// The value, or the default for an empty one; `None` if it is wrong.
+    fn parsed_or<T: FromStr<Err = Invalid> + Clone>(&mut self, column: FileColumn, default: Option<&T>) -> Option<T> {
+        match default.filter(|_| self.is_empty(column)) {
+            Some(default) => Some(default.clone()),
+            None => self.parsed(column),
+        }
+    }
+
+    fn is_empty(&self, column: FileColumn) -> bool {
+        let at = self.columns.iter().position(|it| *it == column);
+        at.and_then(|at| self.record.get(at)).unwrap_or_default().is_empty()
     }
 
     /// The value, which may be empty; `None` if it is wrong.

@@ -25,12 +25,17 @@ pub enum Error {
     },
     /// The server's user cannot access the folder.
     #[error(
-        "the server cannot run as root, and user {user} cannot access {}: choose a folder outside root's home",
-        folder.display()
+        "the server cannot run as root, and user {user} cannot enter {} (mode {mode:04o}), \
+         so the data cannot be in {}: choose a folder outside it with --data-dir",
+        closed.display(), folder.display()
     )]
     Unreachable {
         /// The cluster's folder.
         folder: PathBuf,
+        /// The folder that the user cannot enter: the one above, or a parent.
+        closed: PathBuf,
+        /// The permissions of the closed folder.
+        mode: u32,
         /// The user that the server would run as.
         user: String,
     },

@@ -1,7 +1,10 @@
 //! The user that the server runs as. Postgres refuses to run as root, so root runs it as `postgres`, or else as `nobody`.
 
 use std::{
-    os::unix::{fs::chown, process::CommandExt},
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        process::CommandExt,
+    },
     path::Path,
     process::{Command, Stdio},
 };
@@ -82,23 +85,31 @@ impl User {
         }
     }
 
-    /// Fails if this user has no access to the folder, for example because it is inside root's home.
+    /// Fails if this user cannot enter the folder, for example because it is inside root's home. Names the outermost closed one.
     pub(super) fn check_access(&self, folder: &Path) -> Result<(), Error> {
         let Self::Other { name, .. } = self else { return Ok(()) };
-        let test = Path::new("test");
-        let status = self
-            .command(test)
-            .arg("-x")
-            .arg(folder)
-            .status()
-            .map_err(Error::run(test))?;
-        if status.success() {
+        if self.can_enter(folder)? {
             return Ok(());
         }
+        let mut closed = folder;
+        for parent in folder.ancestors() {
+            if !self.can_enter(parent)? {
+                closed = parent;
+            }
+        }
+        let mode = closed.metadata().map_err(Error::io(closed))?.permissions().mode() & 0o7777;
         Err(Error::Unreachable {
             folder: folder.to_owned(),
+            closed: closed.to_owned(),
+            mode,
             user: (*name).to_owned(),
         })
+    }
+
+    fn can_enter(&self, folder: &Path) -> Result<bool, Error> {
+        let test = Path::new("test");
+        let status = self.command(test).arg("-x").arg(folder).status();
+        Ok(status.map_err(Error::run(test))?.success())
     }
 }
 

@@ -44,6 +44,10 @@ elsewhere = dry_run(TARGETS[0], CARGO_TARGET_DIR="/elsewhere").stdout
 check("--remap-path-prefix=/elsewhere=/src/target" in elsewhere, "the program contains the path of the target folder")
 other = dry_run("riscv64gc-unknown-linux-gnu")
 check(other.returncode != 0 and "unknown target" in other.stderr, "scripts/release accepts any target")
+for kind, refused in (("-S", False), ("", True)):
+    command = ["bash", "-c", f"ulimit {kind} -n 1024 && {SCRIPT} --dry-run"]
+    few = subprocess.run(command, capture_output=True, text=True, check=False)
+    check(("the limit is 1024" in few.stderr) == refused, f"ulimit {kind} -n 1024, which linking exceeds: {few.stderr}")
 check(made() == before, "a dry run made or removed files")
 
 workflow = names.yaml.safe_load((names.ROOT / ".github/workflows/release.yml").read_text())

@@ -1,6 +1,13 @@
 //! What answers at --server is not the service, or not in the way that the URL says. The error names it.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
 
 use sharewarden::{
     clock::Clock,
@@ -175,7 +182,18 @@ async fn an_error_of_the_service_itself_is_not_looked_into() {
         ))
     };
     let service = Service::answering([away(), away(), away()]).await;
-    let text = refused_with(6, &format!("http://{}", service.address), "").await;
+    let (connections, to) = (Arc::new(AtomicUsize::new(0)), service.address);
+    let counted = connections.clone();
+    let (address, _tasks) = listen(move |mut stream| {
+        counted.fetch_add(1, Relaxed);
+        async move {
+            let mut service = TcpStream::connect(to).await.unwrap();
+            let _ = tokio::io::copy_bidirectional(&mut stream, &mut service).await;
+        }
+    })
+    .await;
+    let text = refused_with(6, &format!("http://{address}"), "").await;
+    assert_eq!(connections.load(Relaxed), 1, "a look needs a connection of its own");
     assert!(
         text.starts_with("The store is away (AUDIT_STORE_UNAVAILABLE); try again later"),
         "{text}"

@@ -231,6 +231,7 @@ fn operator(options: &TrialOptions, folder: &Path, fleet: &Fleet) -> Operator {
             longest_unresolved: LONGEST_UNRESOLVED.try_into().unwrap(),
             ..UpgradeHistory::default()
         },
+        cut_off: None,
         complaints: Vec::new(),
     }
 }

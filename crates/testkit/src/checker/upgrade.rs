@@ -5,11 +5,11 @@ use std::{path::PathBuf, time::Duration};
 use tokio::time::{sleep, timeout};
 
 use super::{
-    fleet::{Fleet, ReplicaPlace, Shield},
+    fleet::{Fleet, Shield},
     history::{Build, OwnersRun, UpgradeHistory},
     replica::{OwnersCommand, Program},
 };
-use crate::credentials::now;
+use crate::{credentials::now, proxy::Rule};
 
 /// A trial of an upgrade.
 #[derive(Clone, Debug)]
@@ -29,6 +29,9 @@ const OWNER_TIMEOUT: Duration = Duration::from_secs(180);
 /// Time between two runs of a command that was refused.
 const OWNER_RETRY: Duration = Duration::from_secs(1);
 
+/// How long an old replica runs after `finalize` before faults may end it: a few of its checks of Postgres.
+const STRAGGLES: Duration = Duration::from_secs(8);
+
 /// Maximum time until a repetition resolves a request.
 pub const LONGEST_UNRESOLVED: Duration = Duration::from_secs(60);
 
@@ -40,11 +43,13 @@ enum Act {
     Join(Build),
     /// Stops the replicas of this build, one after another.
     Leave(Build),
+    /// Cuts an old replica off from Postgres, and stops the other old ones.
+    LeaveButOne,
     /// Finalizes while an old replica is ready.
     FinalizeTooEarly,
     /// Finalizes, with retries while it is refused.
     Finalize,
-    /// Starts an old replica.
+    /// Gives the old replica its way to Postgres back. Faults end it, and then it is started again.
     Straggle,
 }
 
@@ -67,9 +72,9 @@ fn plan(rollback: bool) -> Vec<(&'static str, Act)> {
     }
     plan.extend([
         ("finalize is tried too early", Act::FinalizeTooEarly),
-        ("old replicas leave", Act::Leave(Build::Old)),
+        ("old replicas leave, one is cut off from Postgres", Act::LeaveButOne),
         ("finalize is retried", Act::Finalize),
-        ("finalized, an old replica is started", Act::Straggle),
+        ("finalized, the old replica reaches Postgres again", Act::Straggle),
     ]);
     plan
 }
@@ -82,6 +87,8 @@ pub struct Operator {
     pub config: PathBuf,
     pub database: String,
     pub history: UpgradeHistory,
+    /// The old replica that runs without Postgres, and that no fault hits.
+    pub cut_off: Option<(usize, Shield)>,
     /// What must not happen in any upgrade, such as a replica that is never ready.
     pub complaints: Vec<String>,
 }
@@ -96,7 +103,7 @@ impl Operator {
             tokio::join!(self.act(act, each), sleep(each));
         }
         // Only the new build may answer after the end of the faults.
-        self.leave(Build::Old, Duration::ZERO).await;
+        self.leave(self.of(Build::Old), Duration::ZERO).await;
         self
     }
 
@@ -105,58 +112,68 @@ impl Operator {
             Act::Wait => {}
             Act::Migrate => self.until_accepted(OwnersCommand::Migrate).await,
             Act::Join(build) => self.join(build, each).await,
-            Act::Leave(build) => self.leave(build, each).await,
+            Act::Leave(build) => self.leave(self.of(build), each).await,
+            Act::LeaveButOne => {
+                let mut leaving = self.of(Build::Old);
+                if let Some((number, shield)) = self.shielded().await {
+                    let proxy = &self.fleet[number].proxy;
+                    proxy.set(Rule::Refuse);
+                    proxy.cut();
+                    leaving.retain(|old| *old != number);
+                    self.cut_off = Some((number, shield));
+                }
+                self.leave(leaving, each).await;
+            }
             Act::FinalizeTooEarly => {
-                let shield = self.shielded(Build::Old).await;
+                let shield = self.shielded().await;
                 self.run_as_owner(OwnersCommand::Finalize, shield.is_some()).await;
             }
             Act::Finalize => self.until_accepted(OwnersCommand::Finalize).await,
-            Act::Straggle => {
-                let place = self.of(Build::Old).next();
-                let _ = place.map(|place| place.wanted.send_replace(true));
-            }
+            Act::Straggle => match self.cut_off.take() {
+                Some((number, _shield)) => {
+                    self.fleet[number].proxy.set(Rule::Pass);
+                    sleep(STRAGGLES).await;
+                }
+                None => self.complaints.push("no old replica outlived finalize".into()),
+            },
         }
     }
 
-    fn of(&self, build: Build) -> impl Iterator<Item = &ReplicaPlace> {
-        self.fleet.iter().filter(move |place| place.build == build)
+    /// The numbers of the replicas of a build.
+    fn of(&self, build: Build) -> Vec<usize> {
+        let all = 0..self.fleet.len();
+        all.filter(|number| self.fleet[*number].build == build).collect()
     }
 
     async fn join(&mut self, build: Build, each: Duration) {
-        let mut late = 0;
-        for place in self.of(build) {
+        for number in self.of(build) {
+            let place = &self.fleet[number];
             place.wanted.send_replace(true);
-            let is_ready = timeout(REPLICA_TIMEOUT, place.until_ready()).await.is_ok();
-            late += u64::from(!is_ready);
+            if timeout(REPLICA_TIMEOUT, place.until_ready()).await.is_err() {
+                self.complaints
+                    .push(format!("the replica {number} was not ready within {REPLICA_TIMEOUT:?}"));
+            }
             sleep(each / 4).await;
-        }
-        if late > 0 {
-            self.complaints.push(format!(
-                "{late} replicas of the {build:?} build were not ready within {REPLICA_TIMEOUT:?}"
-            ));
         }
     }
 
-    async fn leave(&mut self, build: Build, each: Duration) {
-        let mut late = 0;
-        for place in self.of(build) {
+    async fn leave(&mut self, numbers: Vec<usize>, each: Duration) {
+        for number in numbers {
+            let place = &self.fleet[number];
             place.wanted.send_replace(false);
-            let is_gone = timeout(REPLICA_TIMEOUT, place.until_gone()).await.is_ok();
-            late += u64::from(!is_gone);
+            if timeout(REPLICA_TIMEOUT, place.until_gone()).await.is_err() {
+                self.complaints
+                    .push(format!("the replica {number} was not gone within {REPLICA_TIMEOUT:?}"));
+            }
             sleep(each / 4).await;
-        }
-        if late > 0 {
-            self.complaints.push(format!(
-                "{late} replicas of the {build:?} build were not gone within {REPLICA_TIMEOUT:?}"
-            ));
         }
     }
 
-    /// The shield of a ready replica. None if there is none.
-    async fn shielded(&self, build: Build) -> Option<Shield> {
-        for place in self.of(build) {
-            if let Some(shield) = place.shielded().await {
-                return Some(shield);
+    /// The number and the shield of a ready old replica. None if there is none.
+    async fn shielded(&self) -> Option<(usize, Shield)> {
+        for number in self.of(Build::Old) {
+            if let Some(shield) = self.fleet[number].shielded().await {
+                return Some((number, shield));
             }
         }
         None

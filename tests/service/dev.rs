@@ -292,6 +292,20 @@ async fn data_of_another_build_are_left_alone_and_dev_says_what_to_do() {
     assert!(folder.path().join("postgres/cluster/PG_VERSION").exists());
 }
 
+#[tokio::test]
+async fn a_chosen_folder_without_postgres_is_an_error_that_names_the_variable() {
+    let empty = tempfile::tempdir().unwrap();
+    let refused = output(
+        dev_on_free_ports()
+            .arg("--ephemeral")
+            .env("SHAREWARDEN_POSTGRES_BIN", empty.path()),
+    )
+    .await;
+    let text = stderr(&refused);
+    let expected = format!("SHAREWARDEN_POSTGRES_BIN names {}", empty.path().display());
+    assert!(text.contains(&expected), "{text}");
+}
+
 /// A moment of the start of `dev`: a line that it prints, or a file that appears in the folder of its cluster.
 #[derive(Debug)]
 enum Moment {

@@ -5,7 +5,7 @@
 //! handler, because libtest ends with `exit`. If a test process is killed, its server stops with it, and the next
 //! test process removes the folder.
 
-use std::{fs::File, path::Path, sync::Mutex, thread::JoinHandle, time::Duration};
+use std::{fs::File, io::Write, path::Path, sync::Mutex, thread::JoinHandle, time::Duration};
 
 use sharewarden::{
     clock::Clock,
@@ -15,6 +15,12 @@ use sharewarden::{
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::sync::{mpsc, oneshot};
+
+use crate::stack::config_text;
+
+/// The variable that names a `sharewarden` program of a newer build. Its migrations are applied after those of this build, so
+/// that the tests of an older build run on the newer schema.
+const NEWER_PROGRAM: &str = "SHAREWARDEN_TEST_MIGRATE";
 
 const TEMPLATE: &str = "template_of_tests";
 const FOLDER_PREFIX: &str = "sharewarden-test-";
@@ -31,6 +37,30 @@ async fn prepare_template(url: &str) {
     let database = Database::new(&settings, &Clock::system()).unwrap();
     database.migrate().await.unwrap();
     database.close().await; // A database with connections cannot be a template.
+    if let Some(program) = newer_program() {
+        migrate_with(&program, url).await;
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the gate chooses the program")]
+fn newer_program() -> Option<std::ffi::OsString> {
+    std::env::var_os(NEWER_PROGRAM)
+}
+
+async fn migrate_with(program: &std::ffi::OsStr, url: &str) {
+    let mut config = tempfile::NamedTempFile::new().unwrap();
+    config
+        .write_all(config_text(url, "http://127.0.0.1:9", "").as_bytes())
+        .unwrap();
+    let migrated = tokio::process::Command::new(program)
+        .arg("migrate")
+        .arg("--config")
+        .arg(config.path())
+        .output()
+        .await
+        .unwrap_or_else(|error| panic!("{NEWER_PROGRAM} names {}: {error}", program.display()));
+    let messages = String::from_utf8_lossy(&migrated.stderr);
+    assert!(migrated.status.success(), "{} migrate: {messages}", program.display());
 }
 
 /// A database for one test. It is dropped with this value.

@@ -17,6 +17,9 @@ const INSTALL_PATHS: [(&str, &str, &str); 4] = [
     ("/usr/local/opt", "postgresql", "bin"),
 ];
 
+/// The variable that names the folder of the binaries to use, in the place of installed ones.
+const FOLDER: &str = "SHAREWARDEN_POSTGRES_BIN";
+
 /// `initdb` and `postgres` of one version.
 #[derive(Debug)]
 pub(super) struct Binaries {
@@ -28,7 +31,10 @@ pub(super) struct Binaries {
 impl Binaries {
     /// Finds binaries with the version of the cluster, or the highest version for a new cluster.
     pub(super) fn find(cluster: Option<(&Path, u32)>) -> Result<Self, Error> {
-        let found = installed();
+        let found = match chosen_folder() {
+            Some(folder) => vec![Self::in_folder(&folder).ok_or(Error::NoBinariesIn { folder })?],
+            None => installed(),
+        };
         let majors: Vec<String> = found.iter().map(|binaries| binaries.major.to_string()).collect();
         let fits = |binaries: &Self| cluster.is_none_or(|(_, major)| binaries.major == major);
         match (found.into_iter().find(fits), cluster) {
@@ -68,6 +74,16 @@ impl Binaries {
             major,
         })
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests choose the version with it, and have no command line"
+)]
+fn chosen_folder() -> Option<PathBuf> {
+    std::env::var_os(FOLDER)
+        .filter(|folder| !folder.is_empty())
+        .map(PathBuf::from)
 }
 
 /// All installed binaries, the preferred ones first.

@@ -58,6 +58,15 @@ pub enum Error {
          `apt-get install postgresql` or `brew install postgresql`; it need not run"
     )]
     NoBinaries,
+    /// The folder that the environment names has no Postgres that runs.
+    #[error(
+        "SHAREWARDEN_POSTGRES_BIN names {}, which has no `initdb` and `postgres` of one version that run here: name the folder of \
+         PostgreSQL's programs, or unset the variable", folder.display()
+    )]
+    NoBinariesIn {
+        /// The named folder.
+        folder: PathBuf,
+    },
     /// Root has no user to run the server as.
     #[error("PostgreSQL refuses to run as root, and there is no user postgres or nobody: start it as another user")]
     NoUser,

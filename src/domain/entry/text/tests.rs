@@ -78,3 +78,30 @@ fn a_confirmation_is_written_with_sorted_members_and_read_back() {
     let other = text.replace(&root, &root.to_uppercase());
     assert!(matches!(decode(&other).unwrap().entry.body, EntryBody::Unknown(_)));
 }
+
+/// Lines of every kind, as builds have recorded them. Lines may be added at the end.
+const RECORDED: &str = include_str!("recorded.jsonl");
+
+#[test]
+fn a_line_that_any_build_recorded_is_known_and_written_back_byte_for_byte() {
+    for line in RECORDED.lines() {
+        let RecordedEntry { entry, server_version } = decode(line).unwrap();
+        assert!(!matches!(entry.body, EntryBody::Unknown(_)), "unknown: {line}");
+        assert_eq!(encode(&entry, &server_version).unwrap(), line);
+    }
+    for kind in EntryKind::ALL {
+        let members = format!(r#""kind":"{}","#, kind.name());
+        let schema = format!(r#""schema":{},"#, kind.schema());
+        let has_both = |line: &str| line.contains(&members) && line.contains(&schema);
+        assert!(
+            RECORDED.lines().any(has_both),
+            "no line of {}, schema {}",
+            kind.name(),
+            kind.schema()
+        );
+    }
+    let values = FailureReason::ALL.iter().map(|reason| reason.as_str());
+    for value in values.chain(Classification::ALL.iter().map(|class| class.as_str())) {
+        assert!(RECORDED.contains(&format!(":\"{value}\"")), "no line with {value}");
+    }
+}

@@ -1,0 +1,3 @@
+-- expect: admission
+
+ALTER TABLE change ADD COLUMN origin text;

@@ -1,0 +1,2 @@
+-- expect: admission
+UPDATE build_admission SET oldest_build = 6;

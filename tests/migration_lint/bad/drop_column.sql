@@ -1,0 +1,3 @@
+-- expect: ban-drop-column
+UPDATE build_admission SET oldest_build = greatest(oldest_build, 6);
+ALTER TABLE change DROP COLUMN ticket;

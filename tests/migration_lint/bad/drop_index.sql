@@ -1,0 +1,3 @@
+-- expect: drops
+UPDATE build_admission SET oldest_build = greatest(oldest_build, 6);
+DROP INDEX change_time;

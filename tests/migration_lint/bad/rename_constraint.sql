@@ -1,0 +1,3 @@
+-- expect: renames
+UPDATE build_admission SET oldest_build = greatest(oldest_build, 6);
+ALTER TABLE change RENAME CONSTRAINT change_check TO change_check_accounts;

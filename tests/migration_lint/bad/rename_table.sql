@@ -1,0 +1,3 @@
+-- expect: renaming-table
+UPDATE build_admission SET oldest_build = greatest(oldest_build, 6);
+ALTER TABLE change RENAME TO share_change;

@@ -1,0 +1,3 @@
+-- expect: alters-an-existing-table
+UPDATE build_admission SET oldest_build = greatest(oldest_build, 6);
+ALTER TABLE change SET LOGGED;

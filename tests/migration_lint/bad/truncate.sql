@@ -1,0 +1,3 @@
+-- expect: deletes-rows
+UPDATE build_admission SET oldest_build = greatest(oldest_build, 6);
+TRUNCATE ledger_checkpoint;

@@ -16,7 +16,7 @@ async fn results_are_json_lines_and_nothing_else_is_printed() {
     sqlx::raw_sql(empty).execute(&mut admin).await.unwrap();
     admin.close().await.unwrap();
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    let text = config_text(database.url(), &simulator.url(), "log.filter = \"error\"\n");
+    let text = config_text(database.url(), &simulator.url(), "log.filter = \"info\"\n");
     file.write_all(text.as_bytes()).unwrap();
     let run = async |line: &str| {
         let mut program = program();
@@ -52,7 +52,7 @@ async fn results_are_json_lines_and_nothing_else_is_printed() {
 
     let checked = results("config check").await;
     assert_eq!((checked.len(), &checked[0]["fileRead"]), (1, &json!(file.path())));
-    assert_eq!(checked[0]["config"]["log"]["filter"], "error");
+    assert_eq!(checked[0]["config"]["log"]["filter"], "info");
     assert!(checked[0]["filesOpened"].is_array());
     assert!(!checked[0].to_string().contains(database.url()), "{}", checked[0]);
 

@@ -62,15 +62,20 @@ impl Receipt {
     /// # Errors
     /// [`Error::Failed`], [`Error::Superseded`], or [`Error::Pending`] if the change has not ended in time.
     pub async fn wait(mut self, timeout: Duration) -> Result<CompletedChange, Error> {
-        let Snapshot { change, permission } = if self.snapshot.change.has_ended() {
-            self.snapshot
-        } else {
-            match tokio::time::timeout(timeout, self.waiter.ended()).await {
-                Ok(ended) => Arc::unwrap_or_clone(ended),
-                Err(_) => self.snapshot,
-            }
-        };
-        let request_id = self.request_id;
+        self.await_end(timeout).await;
+        self.answer()
+    }
+
+    async fn await_end(&mut self, timeout: Duration) {
+        if !self.snapshot.change.has_ended()
+            && let Ok(ended) = tokio::time::timeout(timeout, self.waiter.ended()).await
+        {
+            self.snapshot = Arc::unwrap_or_clone(ended);
+        }
+    }
+
+    fn answer(self) -> Result<CompletedChange, Error> {
+        let (Snapshot { change, permission }, request_id) = (self.snapshot, self.request_id);
         match change.state {
             ChangeState::Succeeded => Ok(CompletedChange {
                 joined: change.intent.request_id != request_id,
@@ -91,22 +96,36 @@ const MAX_READ_TIME: Duration = Duration::from_millis(500);
 
 impl ChangeService {
     /// Waits as [`Receipt::wait`] does. If the change has not ended in time, reads what it waits for: the calls to AWS so
-    /// far, and its progress. Both are those of the acceptance if the store does not answer.
+    /// far, and its progress. Both are those of the acceptance if the store does not answer. If the read shows that the change
+    /// has ended, that is the answer.
     ///
     /// # Errors
     /// The same.
-    pub async fn wait(&self, receipt: Receipt, timeout: Duration) -> Result<CompletedChange, Error> {
+    pub async fn wait(&self, mut receipt: Receipt, timeout: Duration) -> Result<CompletedChange, Error> {
         let for_read = (timeout / READ_PART).min(MAX_READ_TIME);
-        match receipt.wait(timeout.saturating_sub(for_read)).await {
-            Err(Error::Pending(accepted)) => {
-                let (account, id) = (accepted.change.intent.key.account, accepted.change.id());
-                // Boxed because it is rare: otherwise it enlarges the future of every change.
-                let read = Box::pin(tokio::time::timeout(for_read, self.get_change(account, id))).await;
-                let read = read.ok().and_then(Result::ok).filter(|read| read.progress.is_some());
-                Err(Error::Pending(read.map_or(accepted, Box::new)))
-            }
-            ended => ended,
+        receipt.await_end(timeout.saturating_sub(for_read)).await;
+        if receipt.snapshot.change.has_ended() {
+            return receipt.answer();
         }
+        // Boxed because it is rare: otherwise it enlarges the future of every change.
+        let read = Box::pin(tokio::time::timeout(for_read, self.read_again(&mut receipt.snapshot))).await;
+        match read {
+            Ok(Ok(Some(pending))) => Err(Error::Pending(Box::new(pending))),
+            Ok(Ok(None) | Err(_)) | Err(_) => receipt.answer(),
+        }
+    }
+
+    /// Reads a change that was pending: what it waits for, or its end into the snapshot.
+    async fn read_again(&self, snapshot: &mut Snapshot) -> Result<Option<ChangeStatus>, Error> {
+        let key = &snapshot.change.intent.key;
+        let status = self.get_change(key.account, snapshot.change.id()).await?;
+        if !status.change.has_ended() {
+            return Ok(Some(status));
+        }
+        let permission = self.get(key.clone()).await?;
+        let change = status.change;
+        *snapshot = Snapshot { change, permission };
+        Ok(None)
     }
 
     /// Gets a change accepted within `timeout`, if the policy allows it. Dropping the future does not cancel the change.

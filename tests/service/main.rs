@@ -33,4 +33,3 @@ mod secrets;
 mod shutdown;
 mod throughput;
 mod unread;
-mod upgrades;

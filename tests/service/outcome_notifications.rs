@@ -12,6 +12,7 @@ use sharewarden::{
     telemetry::Instruments,
     worker::Supervisor,
 };
+use sharewarden_client::proto::v1::change;
 use sharewarden_testkit::stack::*;
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinHandle;
@@ -56,6 +57,21 @@ async fn polling_finds_a_change_without_a_notification() {
         .expect("the poll wakes the waiter");
     assert_eq!(ended.change.id(), ChangeId(change));
     remote.stop().await;
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn an_end_that_only_the_last_read_of_a_call_sees_is_its_answer() {
+    // The clock stands still, so nothing polls. The call waits long enough for the row to be changed.
+    let clock = Clock::manual(Timestamp::parse("2026-11-22T00:00:00Z").unwrap());
+    let mut stack = Stack::start_on("server.max_wait = \"5s\"\n", clock).await;
+    stack.hold();
+    let call = spawn_grant(stack.client().await, grant());
+    stack.wait_for_calls(UPDATE, 1).await;
+    end_without_notification(&stack).await;
+    let change = call.await.unwrap().expect("the change has succeeded").change.unwrap();
+    assert_eq!(change.state(), change::State::Succeeded);
+    stack.stop_server().await;
     stack.end().await;
 }
 

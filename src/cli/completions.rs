@@ -1,13 +1,15 @@
 //! Completion for shells. A shell calls the program again for each completion, so that accounts, Regions, images and recipients
 //! come from the service, and the names of contexts from their file.
 //!
-//! The user waits for it at a prompt. So it answers within a second, says nothing about a failure, and calls only a service that
-//! an option, a variable or a context names.
+//! The user waits for it at a prompt. So it answers within a second with what it knows by then, says nothing about a failure, and
+//! calls only a service that an option, a variable or a context names.
 
 use std::{
     ffi::{OsStr, OsString},
     io,
-    time::Duration,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
 };
 
 use clap::{Arg, Command, FromArgMatches};
@@ -20,6 +22,7 @@ use clap_complete::{
 use super::{
     ClientOptions, Environment,
     connection::{self, AccessStub, Client, ShareStub},
+    share,
 };
 use crate::{
     domain::{AccountId, ImageId, Region},
@@ -49,28 +52,57 @@ pub fn complete(command: fn() -> Command) {
         .complete();
 }
 
+/// Finds candidates for the word that is being completed.
+type Source = fn(&Line, &str) -> Vec<CompletionCandidate>;
+
 /// Gives each argument that names something of the service its completer.
 fn with_completers(command: Command, whole: fn() -> Command) -> Command {
     let command = command.mut_args(|arg: Arg| {
-        let complete: fn(&Line, &str) -> Vec<CompletionCandidate> = match arg.get_id().as_str() {
-            "account" => |line, _| line.accounts(""),
-            "region" => |line, _| line.regions(),
-            "image" => |line, _| line.images(""),
-            "with" => |line, _| line.recipients(),
-            "share" => Line::shares,
-            "context" | "context_name" => |line, _| line.contexts(),
+        let sources: &'static [Source] = match arg.get_id().as_str() {
+            "account" => &[|line, _| line.accounts("")],
+            "region" => &[|line, _| line.regions()],
+            "image" => &[|line, _| line.images("")],
+            "with" => &[|line, _| line.recipients()],
+            "share" => &[Line::shares, Line::images_of_the_defaults],
+            "context" | "context_name" => &[|line, _| line.contexts()],
             _ => return arg,
         };
         arg.add(ArgValueCompleter::new(move |current: &OsStr| {
-            let (Some(current), Some(line)) = (current.to_str(), Line::read(whole())) else {
-                return Vec::new();
-            };
-            let mut candidates = complete(&line, current);
-            candidates.retain(|candidate| candidate.get_value().to_string_lossy().starts_with(current));
-            candidates
+            let current = current.to_str().map(str::to_owned);
+            current.map_or_else(Vec::new, |current| found_in_time(whole, sources, current))
         }))
     });
     command.mut_subcommands(|command| with_completers(command, whole))
+}
+
+/// The candidates that the sources find in time. A thread asks them, because a file of the command line can block it for ever:
+/// a pipe that nobody writes to. The thread ends with the process.
+fn found_in_time(whole: fn() -> Command, sources: &'static [Source], current: String) -> Vec<CompletionCandidate> {
+    let until = now() + TIMEOUT;
+    let (sender, found) = mpsc::channel();
+    thread::spawn(move || {
+        let Some(line) = Line::read(whole(), until) else { return };
+        for source in sources {
+            let mut candidates = source(&line, &current);
+            candidates.retain(|candidate| candidate.get_value().to_string_lossy().starts_with(&current));
+            if sender.send(candidates).is_err() {
+                return;
+            }
+        }
+    });
+    let mut candidates = Vec::new();
+    while let Ok(more) = found.recv_timeout(until.saturating_duration_since(now())) {
+        candidates.extend(more);
+    }
+    candidates
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a completion only measures how long its user waits"
+)]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// The command line that is being completed, as far as it was typed.
@@ -78,29 +110,32 @@ struct Line {
     options: ClientOptions,
     account: Option<String>,
     region: Option<String>,
+    /// When the user has waited long enough.
+    until: Instant,
 }
 
 impl Line {
-    fn read(command: Command) -> Option<Self> {
+    fn read(command: Command, until: Instant) -> Option<Self> {
         let words = std::env::args_os().skip_while(|word| word != "--").skip(1);
-        Self::parse(command, words)
+        Self::parse(command, words, until)
     }
 
-    fn parse(command: Command, words: impl Iterator<Item = OsString>) -> Option<Self> {
+    fn parse(command: Command, words: impl Iterator<Item = OsString>, until: Instant) -> Option<Self> {
         // The line is not complete, so it may be wrong.
         let matches = command.ignore_errors(true).try_get_matches_from(words).ok()?;
         let options = ClientOptions::from_arg_matches(&matches).ok()?;
-        let mut options = options.in_environment(Environment::of_process());
-        options.timeout = TIMEOUT;
+        let options = options.in_environment(Environment::of_process());
         let mut leaf = &matches;
         while let Some((_, next)) = leaf.subcommand() {
             leaf = next;
         }
         let text = |id: &str| leaf.try_get_one::<String>(id).ok().flatten().cloned();
+        let (account, region) = share::place_in(leaf).unzip();
         Some(Self {
-            account: text("account"),
-            region: text("region"),
+            account: text("account").or(account),
+            region: text("region").or(region),
             options,
+            until,
         })
     }
 
@@ -179,12 +214,13 @@ impl Line {
         images.filter_map(candidate).collect()
     }
 
-    /// The next part of ACCOUNT/REGION/IMAGE; before a slash also the images of the defaults.
+    /// The next part of ACCOUNT/REGION/IMAGE.
     fn shares(&self, current: &str) -> Vec<CompletionCandidate> {
         let within = |account: &str, region: Option<&str>| Self {
             options: self.options.clone(),
             account: Some(account.to_owned()),
             region: region.map(str::to_owned),
+            until: self.until,
         };
         match current.split('/').collect::<Vec<_>>()[..] {
             [account, _] => {
@@ -195,12 +231,16 @@ impl Line {
                 regions.map(whole).collect()
             }
             [account, region, _] => within(account, Some(region)).images(&format!("{account}/{region}/")),
-            [_] => {
-                let mut candidates = self.accounts("/");
-                candidates.extend(self.images(""));
-                candidates
-            }
+            [_] => self.accounts("/"),
             _ => Vec::new(),
+        }
+    }
+
+    /// The images of the default account and Region, which need no slash.
+    fn images_of_the_defaults(&self, current: &str) -> Vec<CompletionCandidate> {
+        match current.contains('/') {
+            true => Vec::new(),
+            false => self.images(""),
         }
     }
 
@@ -216,21 +256,21 @@ impl Line {
         self.options.with_context().ok()
     }
 
-    /// Asks the service, if it is named. `None` after any failure.
+    /// Asks the service, if it is named and there is time left. `None` after any failure.
     fn ask<T>(&self, question: impl AsyncFnOnce(Client) -> Option<T>) -> Option<T> {
-        let options = self.in_context().filter(ClientOptions::names_server)?;
+        let mut options = self.in_context().filter(ClientOptions::names_server)?;
+        options.timeout = self
+            .until
+            .checked_duration_since(now())
+            .filter(|left| !left.is_zero())?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .ok()?;
-        let answer = async {
+        runtime.block_on(async {
             let client = connection::open(&options).await.ok()?;
             question(client).await
-        };
-        let answer = runtime.block_on(async { tokio::time::timeout(TIMEOUT, answer).await });
-        // A name that is still being resolved does not delay the prompt.
-        runtime.shutdown_background();
-        answer.ok()?
+        })
     }
 }
 

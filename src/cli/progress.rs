@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, time::Duration};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::console::Console;
 
@@ -12,6 +12,7 @@ const TICK: Duration = Duration::from_millis(500);
 /// A progress bar on a terminal; hidden if standard error is not a terminal. It disappears when it is dropped.
 pub struct ProgressMeter {
     bar: ProgressBar,
+    is_shown: bool,
 }
 
 impl ProgressMeter {
@@ -28,6 +29,7 @@ impl ProgressMeter {
     pub(super) fn hidden() -> Self {
         Self {
             bar: ProgressBar::hidden(),
+            is_shown: false,
         }
     }
 
@@ -36,7 +38,8 @@ impl ProgressMeter {
             return Self::hidden();
         }
         console.end_waiting();
-        let bar = ProgressBar::new(0);
+        // Without a total a bar would be full, so it is drawn from `total` on.
+        let bar = ProgressBar::hidden();
         let chars = if console.has_unicode() {
             "█▉▊▋▌▍▎▏ "
         } else {
@@ -46,13 +49,17 @@ impl ProgressMeter {
             bar.set_style(style.progress_chars(chars));
         }
         bar.set_message(what.to_owned());
-        bar.enable_steady_tick(TICK);
-        Self { bar }
+        Self { bar, is_shown: true }
     }
 
-    /// Sets the number that is to be done.
+    /// Sets the number that is to be done, and shows the bar if it is not 0.
     pub fn total(&self, total: u64) {
         self.bar.set_length(total);
+        if self.is_shown && total > 0 {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+            self.bar.tick();
+            self.bar.enable_steady_tick(TICK);
+        }
     }
 
     /// Sets the number that is done. May be called often: the bar limits its drawing.

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use clap::Args;
+use clap::{ArgMatches, Args};
 
 use super::{
     failure::{Exit, Failure},
@@ -64,6 +64,13 @@ pub(super) struct GivenIds {
     pub(super) region: Option<String>,
     pub(super) image: Option<String>,
     pub(super) with: Option<String>,
+}
+
+/// The account and the Region of SHARE, from a command line that may not be complete.
+pub(super) fn place_in(matches: &ArgMatches) -> Option<(String, String)> {
+    let share = matches.try_get_one::<SharePath>("share").ok()??;
+    let (account, region) = share.place.as_ref()?;
+    Some((account.to_string(), region.to_string()))
 }
 
 impl ImageName {

@@ -21,6 +21,7 @@ mod audit_verify;
 mod audit_watch;
 mod changes;
 mod closed_outputs;
+mod completions;
 mod contexts;
 mod empty_variables;
 mod errors;

@@ -25,7 +25,7 @@ fn seen_on_a_terminal(line: &str) -> (bool, String) {
 }
 
 #[test]
-fn a_progress_bar_is_drawn_on_a_terminal_and_nowhere_else() {
+fn a_progress_bar_is_drawn_on_a_terminal_and_nowhere_else_and_never_without_a_total() {
     let (ledger, folder) = (Ledger::of(20), tempfile::tempdir().unwrap());
     let file = folder.path().join("ledger.jsonl");
     fs::write(&file, ledger.export()).unwrap();
@@ -38,6 +38,7 @@ fn a_progress_bar_is_drawn_on_a_terminal_and_nowhere_else() {
     let bar = "/20 entries, ";
     let seen = on_a_terminal(&line);
     assert!(seen.contains(bar) && seen.contains("entries 0 to 19"), "{seen:?}");
+    assert!(!seen.contains("0/0 "), "a bar of nothing is full: {seen:?}");
     // With the answer in a file, the bar is still on standard error.
     let seen = on_a_terminal(&format!("{line} -o json > {}", folder.path().join("out").display()));
     assert!(seen.contains(bar), "{seen:?}");

@@ -27,6 +27,7 @@ mod format;
 mod given;
 mod grant_revoke;
 mod health;
+mod held_signals;
 mod help;
 mod images;
 mod jobs;

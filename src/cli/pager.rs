@@ -5,7 +5,9 @@ use std::{
     process::{Command, ExitStatus, Stdio},
 };
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::SignalKind;
+
+use super::held_signals::HeldSignal;
 
 /// `less`, if it is installed.
 const DEFAULT: &str = "if command -v less >/dev/null; then exec less; else exec cat; fi";
@@ -31,7 +33,7 @@ fn variable(name: &str) -> Option<String> {
 /// Shows a text in the pager until the user quits it. False if the pager could not be started, and nothing was shown.
 pub(super) fn show(command: &str, text: &str) -> io::Result<bool> {
     // Ctrl-C belongs to the pager. Without it, this program would end, and leave the terminal to a pager without a parent.
-    let _interrupts = signal(SignalKind::interrupt());
+    let _interrupts = HeldSignal::new(SignalKind::interrupt());
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).stdin(Stdio::piped());
     // Quit if the text fits the screen, keep colours, leave the text on the screen: as git does.

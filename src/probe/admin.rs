@@ -19,7 +19,6 @@ use crate::{
         answers::Answers,
         listener::{HttpListener, ListenerSettings},
     },
-    store::Installation,
     telemetry::{Instruments, Metrics},
 };
 
@@ -91,9 +90,6 @@ struct Ready {
     ready: bool,
     reason: &'static str,
     message: &'static str,
-    /// Unset until the installation was read.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    installation: Option<Installation>,
 }
 
 async fn readiness(Shared(admin): Shared<Admin>) -> Response {
@@ -106,7 +102,6 @@ async fn readiness(Shared(admin): Shared<Admin>) -> Response {
         ready: state.is_ready(),
         reason: state.as_str(),
         message: state.explanation(),
-        installation: admin.readiness.installation(),
     };
     (status, Json(body)).into_response()
 }

@@ -1,18 +1,13 @@
 //! Whether the service is ready for calls, and the reason if it is not.
 
-use std::{
-    convert::Infallible,
-    error::Error as StdError,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{convert::Infallible, error::Error as StdError, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    store::{Database, Installation, StoreError},
+    store::{Database, StoreError},
     telemetry::Instruments,
     worker::{NextRound, Supervisor, Trigger, Worker},
 };
@@ -22,16 +17,14 @@ use crate::{
 pub enum ReadinessState {
     /// The store was not checked yet.
     Starting,
-    /// The store answers, accepts writes, and its schema admits this build.
+    /// The store answers, accepts writes, and has the schema of this version.
     Ready,
     /// The store does not answer, or accepts no writes.
     StoreUnavailable,
     /// The store cannot write, because its disk or memory is full or its disk fails.
     StoreExhausted,
-    /// The store's schema is older than this version needs, or differs.
+    /// The store's schema is older or newer than this version needs.
     SchemaMismatch,
-    /// The store was finalized for newer builds.
-    BuildNotAdmitted,
     /// The service is stopping, and refuses new changes.
     Stopping,
 }
@@ -50,7 +43,6 @@ impl ReadinessState {
             Self::StoreUnavailable => "STORE_UNAVAILABLE",
             Self::StoreExhausted => "STORE_EXHAUSTED",
             Self::SchemaMismatch => "SCHEMA_MISMATCH",
-            Self::BuildNotAdmitted => "BUILD_NOT_ADMITTED",
             Self::Stopping => "STOPPING",
         }
     }
@@ -59,13 +51,12 @@ impl ReadinessState {
     pub fn explanation(self) -> &'static str {
         match self {
             Self::Starting => "the audit store was not checked yet",
-            Self::Ready => "the audit store answers, and its schema admits this version",
+            Self::Ready => "the audit store answers, and has the schema of this version",
             Self::StoreUnavailable => "the audit store does not answer or accepts no writes; see the log",
             Self::StoreExhausted => {
                 "the audit store cannot write: its disk or memory is full, or its disk fails; see the log"
             }
-            Self::SchemaMismatch => "the audit store has an older schema, or one of another history; see the log",
-            Self::BuildNotAdmitted => "the audit store was finalized for a newer version; run that version",
+            Self::SchemaMismatch => "the audit store has the schema of another version; see the log",
             Self::Stopping => "the service is stopping",
         }
     }
@@ -84,7 +75,6 @@ pub struct WatchSettings {
 #[derive(Debug, Clone)]
 pub struct Readiness {
     state: Arc<watch::Sender<ReadinessState>>,
-    installation: Arc<Mutex<Option<Installation>>>,
     instruments: Instruments,
 }
 
@@ -94,7 +84,6 @@ impl Readiness {
         instruments.set_ready(false);
         Self {
             state: Arc::new(watch::Sender::new(ReadinessState::Starting)),
-            installation: Arc::default(),
             instruments,
         }
     }
@@ -102,16 +91,6 @@ impl Readiness {
     /// The current state.
     pub fn state(&self) -> ReadinessState {
         *self.state.borrow()
-    }
-
-    /// Where the installation stood when it was last read. None: not known.
-    pub fn installation(&self) -> Option<Installation> {
-        self.installation.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Sets where the installation stands.
-    pub fn set_installation(&self, installation: Option<Installation>) {
-        *self.installation.lock().unwrap_or_else(PoisonError::into_inner) = installation;
     }
 
     /// A receiver of changes of the state.
@@ -136,7 +115,6 @@ impl Readiness {
         let state = match result {
             Ok(()) => ReadinessState::Ready,
             Err(StoreError::Schema(_)) => ReadinessState::SchemaMismatch,
-            Err(StoreError::NotAdmitted { .. }) => ReadinessState::BuildNotAdmitted,
             Err(error) if error.is_exhausted() => ReadinessState::StoreExhausted,
             Err(_) => ReadinessState::StoreUnavailable,
         };

@@ -27,17 +27,6 @@ pub enum StoreError {
     /// The schema of the database is not the one of this version.
     #[error("{0}")]
     Schema(String),
-    /// The schema was finalized for newer builds.
-    #[error(
-        "this program is build {build}, and the database admits builds from {oldest_build} on, because it was finalized for a newer \
-         version: run that version"
-    )]
-    NotAdmitted {
-        /// The number of this build.
-        build: i64,
-        /// The oldest build that may use the schema.
-        oldest_build: i64,
-    },
     /// A row is not as the schema and the code promise.
     #[error("table {table}: {problem}")]
     Corrupt {
@@ -120,8 +109,7 @@ impl StoreError {
 
     /// True when a retry may help.
     pub fn is_transient(&self) -> bool {
-        // Another replica can do it.
-        self.is_unavailable() || self.is_contention() || matches!(self, Self::NotAdmitted { .. })
+        self.is_unavailable() || self.is_contention()
     }
 
     /// True for a conflict with another transaction.
@@ -149,7 +137,6 @@ impl StoreError {
             Self::Timeout(_) => true,
             Self::Url(_)
             | Self::Schema(_)
-            | Self::NotAdmitted { .. }
             | Self::Corrupt { .. }
             | Self::Tampered { .. }
             | Self::Panic

@@ -4,7 +4,6 @@
 
 mod append_only;
 mod checkpoints;
-mod installation;
 mod ledgers;
 mod migrations;
 mod partitions;

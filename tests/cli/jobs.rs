@@ -2,13 +2,17 @@
 
 use std::{
     fs,
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use sharewarden::proto::v1::*;
-use sharewarden_testkit::stack::{ACCOUNT, IMAGE, REGION, Stack, until};
-use tonic::Code;
+use sharewarden_testkit::stack::{ACCOUNT, IMAGE, REGION, Stack, TIMEOUT, until};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::{
     answers::error,
@@ -37,6 +41,14 @@ fn listed(recipients: impl IntoIterator<Item = u64>) -> Answer {
             .into_iter()
             .map(|recipient| permission(recipient, share_permission::State::Shared))
             .collect(),
+        ..Default::default()
+    })
+}
+
+/// The name that a job puts into its request ids.
+fn known() -> Answer {
+    Answer::Identity(GetCallerIdentityResponse {
+        principal: "alice".into(),
         ..Default::default()
     })
 }
@@ -100,7 +112,7 @@ async fn a_job_without_a_terminal_is_refused_unless_it_is_confirmed_on_the_comma
 #[tokio::test]
 async fn a_job_shows_what_it_will_do_and_sends_nothing_without_a_yes() {
     for answer in ["n\n", "\n", "", "yess\n"] {
-        let service = Service::answering([listed(1..=2), checked(), refused()]).await;
+        let service = Service::answering([listed(1..=2), known(), checked(), refused()]).await;
         let ran = answering(&service, ALL_RECIPIENTS, answer).await;
         let (code, text) = ran.failure();
         assert_eq!(
@@ -120,7 +132,7 @@ async fn a_job_shows_what_it_will_do_and_sends_nothing_without_a_yes() {
         assert_eq!(ran.out, "");
         assert_eq!(revokes(&service), (vec![], 2));
     }
-    let service = Service::answering([listed([1]), checked(), revoked()]).await;
+    let service = Service::answering([listed([1]), known(), checked(), revoked()]).await;
     answering(&service, ALL_RECIPIENTS, "Y\n").await.ok();
     assert_eq!(revokes(&service).0.len(), 1);
 }
@@ -135,6 +147,7 @@ async fn all_recipients_of_an_image_are_revoked_with_a_result_by_share_and_the_w
     );
     let service = Service::answering([
         listed(1..=3),
+        known(),
         checked(),
         checked(),
         checked(),
@@ -179,7 +192,7 @@ async fn all_recipients_of_an_image_are_revoked_with_a_result_by_share_and_the_w
 #[tokio::test]
 async fn the_defaults_of_the_environment_do_not_narrow_a_partners_leaving() {
     let line = "revoke --all-images --with 000000000001 -m left --dry-run -o json";
-    let service = Service::answering([listed([1]), checked()]).await;
+    let service = Service::answering([listed([1]), known(), checked()]).await;
     let variables = [
         ("SHAREWARDEN_ACCOUNT", "012345678901"),
         ("SHAREWARDEN_REGION", "eu-central-1"),
@@ -201,7 +214,7 @@ async fn the_defaults_of_the_environment_do_not_narrow_a_partners_leaving() {
     );
     assert_eq!(revokes(&service).0, []);
 
-    let service = Service::answering([listed([])]).await;
+    let service = Service::answering([listed([]), known()]).await;
     run(&service, &format!("{line} -a 012345678901 -r eu-central-1"))
         .await
         .ok();
@@ -289,6 +302,90 @@ async fn wrong_rows_of_a_file_are_all_reported_and_nothing_is_sent() {
     assert!(lines[3].starts_with("  line 3, reason: must be a reason"), "{text}");
 }
 
+fn signal(running: &Child, signal: Signal) {
+    let process = Pid::from_raw(i32::try_from(running.id()).unwrap()).unwrap();
+    kill_process(process, signal).unwrap();
+}
+
+/// The output of a process that has no reason to wait.
+async fn ended(running: Child) -> Output {
+    let process = Pid::from_raw(i32::try_from(running.id()).unwrap()).unwrap();
+    let output = tokio::task::spawn_blocking(|| running.wait_with_output().unwrap());
+    match tokio::time::timeout(TIMEOUT, output).await {
+        Ok(output) => output.unwrap(),
+        Err(_) => {
+            kill_process(process, Signal::KILL).unwrap();
+            panic!("the program still runs");
+        }
+    }
+}
+
+/// The program with a job on a scripted service.
+fn all_recipients(service: &Service) -> Child {
+    let words =
+        "revoke 012345678901/eu-central-1/wsi-0123456789 --all-recipients -m gone --yes -o json --principal alice";
+    let mut command = program(words);
+    command
+        .env("SHAREWARDEN_SERVER", service.url())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_job_does_not_wait_for_a_delay_of_the_service_and_tells_all_it_knows() {
+    let mut details = ErrorDetails::with_retry_info(Some(Duration::from_secs(3600)));
+    details.set_error_info(
+        "OVERLOADED",
+        "sharewarden.v1",
+        [("limit".to_owned(), "queue".to_owned())],
+    );
+    let overloaded = Status::with_error_details(Code::ResourceExhausted, "the queue is full", details);
+    let service = Service::answering([listed([1]), known(), checked(), Answer::Refuse(overloaded)]).await;
+    let running = all_recipients(&service);
+    let sent = async {
+        while revokes(&service).0.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(TIMEOUT, sent).await.unwrap();
+    signal(&running, Signal::INT);
+    let output = ended(running).await;
+    let notes = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(6), "{notes}");
+    for part in [
+        "1 share: 1 were not sent",
+        "run the same command again: it does what is left",
+    ] {
+        assert!(notes.contains(part), "{notes}");
+    }
+    let results: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(results["shares"][0]["result"], "NOT_SENT");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_after_a_job_ends_the_program_as_usual() {
+    // More than a pipe holds, so that the program waits for a reader of its results.
+    const SHARES: u64 = 400;
+    for ending in [Signal::INT, Signal::TERM] {
+        let mut answers = vec![listed(1..=SHARES), known()];
+        answers.extend((0..SHARES).map(|_| checked()));
+        answers.extend((0..SHARES).map(|_| revoked()));
+        let service = Service::answering(answers).await;
+        let mut running = all_recipients(&service);
+        let results = running.stdout.take().unwrap();
+        let printing = async {
+            while rustix::io::ioctl_fionread(&results).unwrap() == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(TIMEOUT, printing).await.unwrap();
+        signal(&running, ending);
+        let output = ended(running).await;
+        assert_eq!(output.status.signal(), Some(ending.as_raw()), "{output:?}");
+    }
+}
+
 /// The program with a job on a stack.
 fn job(stack: &Stack, file: &Path) -> Command {
     let mut command = program("--principal tester@example.com --timeout 2s -o json grant --yes --from-file");
@@ -311,11 +408,8 @@ async fn an_interrupted_job_says_what_is_left_and_the_same_command_does_it() {
     stack.hold();
     let running = job(&stack, &file).spawn().unwrap();
     until(&stack.pool, "SELECT count(*) FROM change", 32).await;
-    let process = rustix::process::Pid::from_raw(i32::try_from(running.id()).unwrap()).unwrap();
-    rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
-    let output = tokio::task::spawn_blocking(|| running.wait_with_output().unwrap())
-        .await
-        .unwrap();
+    signal(&running, Signal::INT);
+    let output = ended(running).await;
     let notes = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(6), "{notes}");
     assert!(notes.contains("stopping: no further change is sent"), "{notes}");
@@ -379,7 +473,7 @@ async fn a_file_takes_a_missing_account_and_region_from_the_defaults() {
 
 #[tokio::test]
 async fn a_refusal_is_not_answered_with_the_advice_to_run_the_same_command_again() {
-    let service = Service::answering([listed([1]), checked(), refused()]).await;
+    let service = Service::answering([listed([1]), known(), checked(), refused()]).await;
     let line = "revoke 012345678901/eu-central-1/wsi-0123456789 --all-recipients -m x --yes";
     let (code, text) = run(&service, line).await.failure();
     assert_eq!(code, 4, "{text}");

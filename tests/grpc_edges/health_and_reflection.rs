@@ -6,8 +6,9 @@ use sharewarden::{
     clock::Clock,
     config::DatabaseConfig,
     grpc::{LIVENESS, READINESS},
-    probe::WatchSettings,
+    probe::{Readiness, WatchSettings},
     store::Database,
+    telemetry::Instruments,
 };
 use tokio::net::TcpListener;
 use tokio_stream::StreamExt;
@@ -49,12 +50,12 @@ async fn a_server_whose_store_never_answered_is_alive_but_not_serving() {
         check_timeout: Duration::from_millis(1),
     };
     let stop = CancellationToken::new();
-    let watch = server
-        .readiness
+    let readiness = Readiness::new(Instruments::default());
+    let watch = readiness
         .clone()
         .watch(database.unwrap(), Clock::system(), settings, stop.clone());
     let watching = tokio::spawn(watch);
-    let following = tokio::spawn(server.health.clone().follow());
+    let following = tokio::spawn(server.health.clone().follow(readiness));
     for service in ["", READINESS, SERVICE, AUDIT] {
         assert_eq!(health(&server, service).await, ServingStatus::NotServing, "{service:?}");
     }

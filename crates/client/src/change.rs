@@ -1,6 +1,6 @@
 //! Grants and revokes. A request keeps its id over all tries, so it takes effect at most once.
 
-use std::{sync::atomic::Ordering::Relaxed, time::Duration};
+use std::time::Duration;
 
 use tonic::{Code, Request, Response, Status};
 use uuid::Uuid;
@@ -132,21 +132,16 @@ impl Client {
             let asked = error.retry_delay.unwrap_or_default().min(MAX_RETRY_DELAY);
             let delay = backoff(delays).max(asked);
             // An accepted change goes on, so its end is worth the whole timeout.
-            let mut gives_up = class == ErrorClass::Rejected || pending.is_none() && tries >= self.tries;
+            let gives_up = class == ErrorClass::Rejected || pending.is_none() && tries >= self.tries;
             let mut is_late = delay >= deadline.remaining();
             let is_alive = is_pending || error.is_pushback();
-            if let Some(is_stopped) = self
-                .job_is_stopped
-                .as_ref()
-                .filter(|_| is_alive || is_late && !was_silent)
-            {
+            if self.job_is_stopped.is_some() && (is_alive || is_late && !was_silent) {
                 // A job waits until the service has given no sign of life for two timeouts.
                 was_silent = !is_alive;
                 deadline = self.deadline_after(delay);
                 is_late = false;
-                gives_up |= is_stopped.load(Relaxed);
             }
-            if gives_up || is_late {
+            if gives_up || is_late || !self.may_repeat_after(delay).await {
                 return match in_doubt {
                     false => Outcome::Failed(error),
                     true => Outcome::Unresolved {
@@ -155,7 +150,6 @@ impl Client {
                     },
                 };
             }
-            tokio::time::sleep(delay).await;
         }
     }
 }
@@ -239,6 +233,82 @@ impl ErrorClass {
             | R::NotYetCovered
             | R::LedgerTampered
             | R::InvalidSignature => Self::Rejected,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The same decisions in the Python client.
+    const PYTHON: &str = include_str!("../../../clients/python/src/sharewarden/_decisions.py");
+
+    fn error(code: Code, reason: Option<ErrorReason>) -> Error {
+        Error {
+            reason: reason.map(Reason::Known),
+            ..Error::from(&Status::new(code, ""))
+        }
+    }
+
+    /// The text of the Python source between `start` and the next `end`.
+    fn between(start: &str, end: &str) -> &'static str {
+        let (_, rest) = PYTHON.split_once(start).unwrap();
+        rest.split_once(end).unwrap().0
+    }
+
+    /// The class that the Python client has for a name, where `names_of` gives the names of a class.
+    fn class_in_python(name: &str, names_of: impl Fn(&str) -> &'static str) -> Vec<ErrorClass> {
+        let classes = [
+            ("FINAL", ErrorClass::Final),
+            ("IN_DOUBT", ErrorClass::InDoubt),
+            ("RETRYABLE", ErrorClass::Retryable),
+            ("REJECTED", ErrorClass::Rejected),
+        ];
+        let has = |class: &str| names_of(class).split_whitespace().any(|found| found == name);
+        let classes = classes.into_iter().filter(|(class, _)| has(class));
+        classes.map(|(_, class)| class).collect()
+    }
+
+    #[test]
+    fn the_python_client_has_the_same_class_for_each_reason() {
+        let names_of = |class: &str| {
+            let names = between(&format!("ErrorClass.{class}: \""), ",\n");
+            names.trim_matches('"')
+        };
+        let reasons: Vec<_> = (0..1000)
+            .filter_map(|number| ErrorReason::try_from(number).ok())
+            .collect();
+        assert!(reasons.len() > 30, "{reasons:?}");
+        for reason in reasons {
+            let name = reason.as_str_name().trim_start_matches("ERROR_REASON_");
+            let here = ErrorClass::of(&error(Code::Unknown, Some(reason)));
+            assert_eq!(class_in_python(name, names_of), [here], "{name}");
+        }
+    }
+
+    #[test]
+    fn the_python_client_has_the_same_class_for_each_code_without_a_reason() {
+        let without_effect = between("WITHOUT_EFFECT = frozenset(\n", ")\n");
+        for number in 0..17 {
+            let code = Code::from(number);
+            let name = format!("{code:?}");
+            // InvalidArgument is INVALID_ARGUMENT there.
+            let upper: String = name
+                .char_indices()
+                .flat_map(|(at, c)| {
+                    [
+                        (at > 0 && c.is_uppercase()).then_some('_'),
+                        Some(c.to_ascii_uppercase()),
+                    ]
+                })
+                .flatten()
+                .collect();
+            let there = match without_effect.contains(&format!("StatusCode.{upper},")) {
+                true => ErrorClass::Rejected,
+                false => ErrorClass::InDoubt,
+            };
+            assert_eq!(ErrorClass::of(&error(code, None)), there, "{upper}");
         }
     }
 }

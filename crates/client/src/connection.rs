@@ -1,12 +1,9 @@
 //! Calls to the service. Each carries the credentials and a deadline, and is retried where a retry is safe. `Client` is also the
 //! test kit's short name of the generated client, which tests call without retries.
 
-use std::{
-    error::Error as StdError,
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{error::Error as StdError, time::Duration};
 
+use tokio::sync::watch;
 use tonic::{
     Code, Request, Response, Status, Streaming,
     transport::{ClientTlsConfig, Endpoint},
@@ -70,9 +67,9 @@ pub struct Client {
     credentials: Credentials,
     timeout: Duration,
     pub(crate) tries: u32,
-    /// Set for a job: a change has no limit of time while the service answers that it is pending or that a limit is reached. The
-    /// flag ends that when it is true.
-    pub(crate) job_is_stopped: Option<Arc<AtomicBool>>,
+    /// Set for a job: a change has no limit of time while the service answers that it is pending or that a limit is reached. No
+    /// try is repeated when the value is true.
+    pub(crate) job_is_stopped: Option<watch::Receiver<bool>>,
 }
 
 impl Client {
@@ -90,11 +87,25 @@ impl Client {
     }
 
     /// The same client for a job, until the flag is true.
-    pub(crate) fn for_job(&self, is_stopped: &Arc<AtomicBool>) -> Self {
+    pub(crate) fn for_job(&self, is_stopped: watch::Receiver<bool>) -> Self {
         Self {
             tries: u32::MAX,
-            job_is_stopped: Some(Arc::clone(is_stopped)),
+            job_is_stopped: Some(is_stopped),
             ..self.clone()
+        }
+    }
+
+    /// Waits before a change is sent again. False if its job is stopped, and it is not sent again.
+    pub(crate) async fn may_repeat_after(&self, delay: Duration) -> bool {
+        match self.job_is_stopped.clone() {
+            None => {
+                tokio::time::sleep(delay).await;
+                true
+            }
+            Some(mut is_stopped) => {
+                let stopped = is_stopped.wait_for(|is_stopped| *is_stopped);
+                tokio::time::timeout(delay, stopped).await.is_err()
+            }
         }
     }
 

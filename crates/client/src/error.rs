@@ -77,6 +77,21 @@ impl Reason {
 }
 
 impl Error {
+    /// The error of a request that this client does not send, because these fields are empty.
+    pub(crate) fn of_empty_fields(fields: &[&str]) -> Self {
+        let violation = |field: &&str| FieldViolation::new(*field, "must not be empty: omit it to select all values");
+        Self {
+            code: Code::InvalidArgument,
+            message: format!("the request has empty fields: {}", fields.join(", ")),
+            reason: Some(Reason::Known(ErrorReason::InvalidFields)),
+            metadata: HashMap::new(),
+            violations: fields.iter().map(violation).collect(),
+            retry_delay: None,
+            request_id: None,
+            change_id: None,
+        }
+    }
+
     /// The reason, if this version of the client knows it.
     pub fn known_reason(&self) -> Option<ErrorReason> {
         match self.reason {
@@ -116,16 +131,10 @@ impl fmt::Display for Error {
             message => f.write_str(message)?,
         }
         match &self.reason {
-            Some(Reason::Known(reason)) => {
-                write!(f, " ({})", reason.as_str_name().trim_start_matches("ERROR_REASON_"))?
-            }
-            Some(Reason::Unknown(name)) => write!(f, " ({name})")?,
-            None => write!(f, " ({:?})", self.code)?,
+            Some(Reason::Known(reason)) => write!(f, " ({})", reason.as_str_name().trim_start_matches("ERROR_REASON_")),
+            Some(Reason::Unknown(name)) => write!(f, " ({name})"),
+            None => write!(f, " ({:?})", self.code),
         }
-        self.violations.iter().try_for_each(|violation| {
-            let FieldViolation { field, description, .. } = violation;
-            write!(f, "; {field}: {description}")
-        })
     }
 }
 

@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, future::pending, time::Duration};
 
 use sharewarden_client::{
     Client, ConnectOptions,
-    job::{JobAction, JobChange, Report, ShareJob, ShareName, StepEnd, Verdict},
-    proto::v1::{ErrorReason, ListSharePermissionsRequest},
+    job::{JobAction, JobChange, Report, ShareJob, ShareName, ShareSelection, StepEnd, Verdict},
+    proto::v1::ErrorReason,
 };
 use sharewarden_simulator::Effect;
 use sharewarden_testkit::{
@@ -17,8 +17,12 @@ use sharewarden_testkit::{
 use tokio::sync::oneshot;
 
 async fn client(address: std::net::SocketAddr, timeout: Duration) -> Client {
+    client_of("tester@example.com", address, timeout).await
+}
+
+async fn client_of(principal: &str, address: std::net::SocketAddr, timeout: Duration) -> Client {
     let options = ConnectOptions {
-        principal: Some("tester@example.com".parse().unwrap()),
+        principal: Some(principal.parse().unwrap()),
         timeout,
         ..ConnectOptions::new(format!("http://{address}").parse().unwrap())
     };
@@ -81,12 +85,12 @@ async fn a_partner_who_leaves_loses_every_share_and_a_second_run_sends_nothing()
     let client = client(stack.address, TIMEOUT).await;
     let (_, granted) = run(&client, changes(JobAction::Grant, 40)).await;
     assert_eq!(counted(&granted), BTreeMap::from([("succeeded", 40)]));
-    let filter = ListSharePermissionsRequest {
-        shared_account_id: share(7).shared_account_id,
+    let filter = ShareSelection {
+        shared_account_id: Some(share(7).shared_account_id),
         ..Default::default()
     };
     assert_eq!(client.shares(filter.clone()).await.unwrap(), [share(7)]);
-    let everything = ListSharePermissionsRequest::default();
+    let everything = ShareSelection::default();
     assert_eq!(client.shares(everything.clone()).await.unwrap().len(), 40);
 
     let spawned = client.clone();
@@ -138,6 +142,36 @@ async fn a_run_that_was_killed_while_its_changes_were_pending_is_continued_and_a
     assert_eq!(
         kinds(&stack).await,
         BTreeMap::from([("change.requested".into(), 50), ("change.succeeded".into(), 50)])
+    );
+    stack.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_people_who_run_the_same_job_both_end_well_and_each_change_is_made_once() {
+    let stack = Stack::start().await;
+    let alice = client_of("alice@example.com", stack.address, TIMEOUT).await;
+    let bob = client_of("bob@example.com", stack.address, TIMEOUT).await;
+    stack.hold();
+    let mut runs = Vec::new();
+    for (client, requests) in [(alice, 5), (bob.clone(), 10)] {
+        runs.push(tokio::spawn(
+            async move { run(&client, changes(JobAction::Grant, 5)).await },
+        ));
+        // The second one joins the changes of the first.
+        until(&stack.pool, "SELECT count(*) FROM request", requests).await;
+    }
+    stack.release();
+    for run in runs {
+        let (_, report) = run.await.unwrap();
+        assert_eq!(counted(&report), BTreeMap::from([("succeeded", 5)]), "{report:?}");
+    }
+    let (_, again) = run(&bob, changes(JobAction::Grant, 5)).await;
+    assert_eq!(counted(&again), BTreeMap::from([("unchanged", 5)]));
+    let kinds = kinds(&stack).await;
+    assert_eq!(
+        (kinds["change.requested"], kinds["change.succeeded"]),
+        (5, 5),
+        "{kinds:?}"
     );
     stack.end().await;
 }

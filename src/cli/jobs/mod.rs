@@ -3,14 +3,13 @@
 //!
 //! Read `shares_file` for `grant --from-file`, then `row` for what is printed.
 
-mod interrupt;
 mod row;
 mod shares_file;
 
-use std::{fmt::Display, path::Path, str::FromStr};
+use std::{fmt::Display, io, path::Path, str::FromStr};
 
 use clap::Args;
-use tokio::sync::oneshot;
+use tokio::{signal::unix::SignalKind, sync::oneshot};
 
 use super::{
     args::{GrantRevokeArgs, RevokeArgs},
@@ -18,6 +17,7 @@ use super::{
     console::Console,
     error_hint,
     failure::{Exit, Failure, Stop},
+    held_signals::HeldSignal,
     options::{ClientOptions, Output},
     printer::{ListItem, Printer},
     progress::ProgressMeter,
@@ -25,11 +25,10 @@ use super::{
     table::{self, Fit},
 };
 use crate::{
-    client::job::{JobAction, JobChange, Report, ShareJob, StepEnd, Verdict},
+    client::job::{JobAction, JobChange, Report, ShareJob, ShareSelection, StepEnd, Verdict},
     domain::{AccountId, ImageId, Region},
-    proto::v1::{ListSharePermissionsRequest, RevokeSharePermissionRequest},
+    proto::v1::RevokeSharePermissionRequest,
 };
-use interrupt::Interrupts;
 use row::JobRow;
 use shares_file::FileDefaults;
 
@@ -86,12 +85,11 @@ pub(super) async fn revoke(options: &ClientOptions, args: &RevokeArgs, console: 
     if args.all_recipients && given.image.is_none() {
         return Err(missing_image().into());
     }
-    let filter = ListSharePermissionsRequest {
+    let filter = ShareSelection {
         account_id: checked::<AccountId>("--account", given.account)?,
         region: checked::<Region>("--region", given.region)?,
         image_id: checked::<ImageId>("--image", given.image)?,
         shared_account_id: checked::<AccountId>("--with", given.with)?,
-        ..ListSharePermissionsRequest::default()
     };
     let client = connection::open(options).await?;
     let RevokeSharePermissionRequest { reason, ticket, .. } = (&args.one.justification).into();
@@ -105,11 +103,9 @@ pub(super) async fn revoke(options: &ClientOptions, args: &RevokeArgs, console: 
     run(options, &client, changes, &args.job, console).await
 }
 
-/// An id that selects shares. The service takes an empty text for all of them, and `--with "$PARTNER"` is empty if the variable
-/// is not set.
-fn checked<T: FromStr<Err: Display> + Display>(option: &str, id: Option<String>) -> Result<String, Failure> {
-    let id = id_of::<T>(option, id)?;
-    Ok(id.map(|id| id.to_string()).unwrap_or_default())
+/// An id that selects shares. `--with "$PARTNER"` is empty if the variable is not set.
+fn checked<T: FromStr<Err: Display> + Display>(option: &str, id: Option<String>) -> Result<Option<String>, Failure> {
+    Ok(id_of::<T>(option, id)?.map(|id| id.to_string()))
 }
 
 /// The id that an option gives.
@@ -191,7 +187,8 @@ fn confirm(job: &ShareJob, console: &mut Console<'_>) -> Result<(), Stop> {
 
 /// Makes the changes. The first interrupt stops the job after the calls that are out, the second one at once.
 async fn perform(client: &Client, job: &ShareJob, to_send: usize, console: &mut Console<'_>) -> Result<Report, Stop> {
-    let mut interrupts = Interrupts::listen()?;
+    let hold = |kind| HeldSignal::new(kind).map_err(|error| deaf(&error));
+    let (mut interrupt, mut terminate) = (hold(SignalKind::interrupt())?, hold(SignalKind::terminate())?);
     let meter = ProgressMeter::of(console, "working", "shares");
     meter.total(to_send as u64);
     let mut ended = 0;
@@ -206,9 +203,15 @@ async fn perform(client: &Client, job: &ShareJob, to_send: usize, console: &mut 
         meter.done(ended);
     }));
     loop {
+        let interrupted = async {
+            tokio::select! {
+                () = interrupt.next() => (),
+                () = terminate.next() => (),
+            }
+        };
         tokio::select! {
             report = &mut running => return Ok(report),
-            () = interrupts.next() => match stop.take() {
+            () = interrupted => match stop.take() {
                 Some(stop) => {
                     // The job has ended if nobody receives this.
                     let _ = stop.send(());
@@ -221,6 +224,11 @@ async fn perform(client: &Client, job: &ShareJob, to_send: usize, console: &mut 
             },
         }
     }
+}
+
+fn deaf(error: &io::Error) -> Failure {
+    let what = format!("cannot listen for Ctrl-C: {error}");
+    Failure::new(Exit::General, what, "nothing was sent; run the command again")
 }
 
 fn conclude(options: &ClientOptions, job: &ShareJob, report: &Report, console: &mut Console<'_>) -> Result<(), Stop> {

@@ -108,8 +108,7 @@ class CallError(Error):
 
     def __init__(self, status: Status, request_id: str = "") -> None:
         message = status.message.rstrip(".") or status.code.name
-        rules = "".join(f"; {each.field}: {each.description}" for each in status.violations)
-        super().__init__(f"{message} ({status.reason or status.code.name}){rules}")
+        super().__init__(f"{message} ({status.reason or status.code.name})")
         self.status = status
         """The status, with `code`, `message`, `violations` and `retry_delay` (seconds)."""
         self.reason = status.reason

@@ -1,14 +1,15 @@
 //! Many grants or revokes as one job, which may be interrupted and run again.
 //!
 //! [`ShareJob::plan`] asks the service what each change would do, and changes nothing. [`ShareJob::run`] makes the changes.
-//! Each request id is derived from the change and from the permission that the plan saw ([`request_id()`]). So a second run
-//! after any interruption acts once, and a job that is repeated later, after the shares were made again, acts again.
+//! Each request id is derived from the principal, the change, and the permission that the plan saw ([`request_id()`]). So a
+//! second run by the same principal, after any interruption, acts once. A job that is repeated later, after the shares were made
+//! again, acts again.
 //!
 //! ```no_run
 //! # async fn leave(client: sharewarden_client::Client) -> Result<(), Box<dyn std::error::Error>> {
-//! use sharewarden_client::{job::{JobAction, JobChange, ShareJob}, proto::v1::ListSharePermissionsRequest};
+//! use sharewarden_client::job::{JobAction, JobChange, ShareSelection, ShareJob};
 //!
-//! let filter = ListSharePermissionsRequest { shared_account_id: "000011112222".into(), ..Default::default() };
+//! let filter = ShareSelection { shared_account_id: Some("000011112222".into()), ..Default::default() };
 //! let revoke = |share| JobChange { action: JobAction::Revoke, share, reason: "the partner left".into(), ticket: String::new() };
 //! let changes = client.shares(filter).await?.into_iter().map(revoke).collect();
 //! let job = ShareJob::plan(&client, changes, |_| ()).await?;
@@ -58,6 +59,19 @@ pub struct ShareName {
     pub image_id: String,
     /// The recipient, the AWS account that may copy the image: 12 digits.
     pub shared_account_id: String,
+}
+
+/// Selects shares. `None` selects all values; an empty text selects nothing, and is refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShareSelection {
+    /// Only images of this AWS account: 12 digits.
+    pub account_id: Option<String>,
+    /// Only images in this AWS Region.
+    pub region: Option<String>,
+    /// Only this image.
+    pub image_id: Option<String>,
+    /// Only this recipient, an AWS account: 12 digits.
+    pub shared_account_id: Option<String>,
 }
 
 /// What to do with a share.
@@ -112,9 +126,10 @@ impl Client {
     /// the shares that were made through it, and no others.
     ///
     /// # Errors
-    /// The error of the service, which needs the role of a reader for this.
-    pub async fn shares(&self, mut filter: ListSharePermissionsRequest) -> Result<Vec<ShareName>, Error> {
-        filter.page_size = PAGE_SIZE;
+    /// INVALID_FIELDS if a field of the filter is empty: the service would take it for all values. The error of the service,
+    /// which needs the role of a reader for this.
+    pub async fn shares(&self, filter: ShareSelection) -> Result<Vec<ShareName>, Error> {
+        let mut filter = filter.into_request().map_err(|empty| Error::of_empty_fields(&empty))?;
         let mut shares = Vec::new();
         loop {
             let call = async |mut stub: ShareStub, request| stub.list_share_permissions(request).await;
@@ -130,6 +145,31 @@ impl Client {
                 return Ok(shares);
             }
             filter.page_token = page.next_page_token;
+        }
+    }
+}
+
+impl ShareSelection {
+    /// The request for the first page; or the names of the empty fields.
+    fn into_request(self) -> Result<ListSharePermissionsRequest, Vec<&'static str>> {
+        let mut empty = Vec::new();
+        let mut text = |field, value: Option<String>| {
+            if value.as_ref().is_some_and(String::is_empty) {
+                empty.push(field);
+            }
+            value.unwrap_or_default()
+        };
+        let request = ListSharePermissionsRequest {
+            account_id: text("account_id", self.account_id),
+            region: text("region", self.region),
+            image_id: text("image_id", self.image_id),
+            shared_account_id: text("shared_account_id", self.shared_account_id),
+            page_size: PAGE_SIZE,
+            ..ListSharePermissionsRequest::default()
+        };
+        match empty.is_empty() {
+            true => Ok(request),
+            false => Err(empty),
         }
     }
 }
@@ -170,5 +210,27 @@ async fn send(client: &Client, change: &JobChange, request_id: String, validate_
     match change.action {
         JobAction::Grant => send!(GrantSharePermissionRequest, grant),
         JobAction::Revoke => send!(RevokeSharePermissionRequest, revoke),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::v1::ErrorReason;
+
+    #[test]
+    fn an_empty_id_selects_no_shares_and_its_field_is_named() {
+        let everything = ShareSelection::default().into_request().unwrap();
+        assert_eq!((everything.account_id.as_str(), everything.page_size), ("", PAGE_SIZE));
+        let partner = |id: &str| ShareSelection {
+            shared_account_id: Some(id.into()),
+            ..ShareSelection::default()
+        };
+        let request = partner("000011112222").into_request().unwrap();
+        assert_eq!(request.shared_account_id, "000011112222");
+        let error = Error::of_empty_fields(&partner("").into_request().unwrap_err());
+        assert_eq!(error.known_reason(), Some(ErrorReason::InvalidFields));
+        assert_eq!(error.violations[0].field, "shared_account_id");
+        assert!(error.to_string().contains("shared_account_id"), "{error}");
     }
 }

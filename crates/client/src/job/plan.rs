@@ -1,15 +1,14 @@
 //! The plan of a job: what each of its changes would do.
 
-use std::sync::Arc;
-
 use futures_util::{StreamExt, stream};
+use tokio::sync::watch;
 
 use super::{CONCURRENCY, JobAction, JobChange, ShareJob, request_id, send};
 use crate::{
     change::Outcome,
-    connection::Client,
+    connection::{AccessStub, Client},
     error::Error,
-    proto::v1::{SharePermission, share_permission::State},
+    proto::v1::{GetCallerIdentityRequest, SharePermission, share_permission::State},
 };
 
 /// One change of a planned job.
@@ -44,8 +43,16 @@ impl ShareJob {
     /// The error that stops the job: the service does not answer, or does not know the caller. A change that the service would
     /// refuse is not an error: its [`Verdict`] says so.
     pub async fn plan(client: &Client, changes: Vec<JobChange>, mut checked: impl FnMut(usize)) -> Result<Self, Error> {
-        let client = &client.for_job(&Arc::default());
-        let mut answers = stream::iter(changes.into_iter().map(|change| check(client, change))).buffered(CONCURRENCY);
+        let (_runs, stop) = watch::channel(false);
+        let client = &client.for_job(stop);
+        let call = async |mut stub: AccessStub, request| stub.get_caller_identity(request).await;
+        let caller = client
+            .call(client.deadline(), GetCallerIdentityRequest {}, call)
+            .await?;
+        let checks = changes
+            .into_iter()
+            .map(|change| check(client, &caller.principal, change));
+        let mut answers = stream::iter(checks).buffered(CONCURRENCY);
         let mut steps = Vec::new();
         while let Some(step) = answers.next().await {
             steps.push(step?);
@@ -55,7 +62,7 @@ impl ShareJob {
     }
 }
 
-async fn check(client: &Client, change: JobChange) -> Result<Step, Error> {
+async fn check(client: &Client, principal: &str, change: JobChange) -> Result<Step, Error> {
     let (before, verdict) = match send(client, &change, String::new(), true).await {
         Outcome::Succeeded(answer) => {
             let verdict = verdict(change.action, answer.permission.as_ref());
@@ -65,7 +72,7 @@ async fn check(client: &Client, change: JobChange) -> Result<Step, Error> {
         Outcome::Failed(error) | Outcome::Unresolved { error, .. } => return Err(error),
     };
     Ok(Step {
-        request_id: request_id(&change, before.as_ref()).to_string(),
+        request_id: request_id(principal, &change, before.as_ref()).to_string(),
         change,
         before,
         verdict,

@@ -7,10 +7,11 @@ use super::{JobAction, JobChange};
 use crate::proto::v1::{Access, SharePermission, share_permission::State};
 
 /// Separates these ids from those of other programs. A new form of the derivation gets a new name.
-const NAMESPACE: &str = "sharewarden job, form 1";
+const NAMESPACE: &str = "sharewarden job, form 2";
 
-/// The request id of a change: a UUID version 8, from the SHA-256 of the change and of the generation of the permission that it
-/// starts from. `before` is the permission as the service has it; `None` if it has none.
+/// The request id of a change: a UUID version 8, from the SHA-256 of the principal, the change, and the generation of the
+/// permission that it starts from. `principal` is the caller as the service knows it, because the service keeps the ids of each
+/// principal apart. `before` is the permission as the service has it; `None` if it has none.
 ///
 /// The generation counts the accepted changes of a permission, so it names the state that the change starts from:
 ///
@@ -19,7 +20,7 @@ const NAMESPACE: &str = "sharewarden job, form 1";
 ///   change starts from the generation before, and has the same id.
 /// - After it has ended, the generation is higher: a repetition of a failed change, or of one that was undone since, gets a
 ///   new id.
-pub fn request_id(change: &JobChange, before: Option<&SharePermission>) -> Uuid {
+pub fn request_id(principal: &str, change: &JobChange, before: Option<&SharePermission>) -> Uuid {
     let share = &change.share;
     let (action, wanted) = match change.action {
         JobAction::Grant => ("GRANT", Access::Shared),
@@ -32,6 +33,7 @@ pub fn request_id(change: &JobChange, before: Option<&SharePermission>) -> Uuid 
     let mut hash = Sha256::new();
     for text in [
         NAMESPACE,
+        principal,
         action,
         &share.account_id,
         &share.region,
@@ -54,6 +56,8 @@ pub fn request_id(change: &JobChange, before: Option<&SharePermission>) -> Uuid 
 mod tests {
     use super::*;
     use crate::job::ShareName;
+
+    const ALICE: &str = "alice@example.com";
 
     fn revoke() -> JobChange {
         JobChange {
@@ -82,34 +86,35 @@ mod tests {
     fn a_run_that_is_repeated_sends_the_same_id_until_the_change_has_ended() {
         let shared = permission(3, State::Shared, Access::Shared);
         let under_way = permission(4, State::Pending, Access::NotShared);
-        let first = request_id(&revoke(), Some(&shared));
+        let first = request_id(ALICE, &revoke(), Some(&shared));
         assert_eq!(first.get_version_num(), 8);
-        assert_eq!(request_id(&revoke(), Some(&shared)), first);
-        assert_eq!(request_id(&revoke(), Some(&under_way)), first);
+        assert_eq!(request_id(ALICE, &revoke(), Some(&shared)), first);
+        assert_eq!(request_id(ALICE, &revoke(), Some(&under_way)), first);
     }
 
     #[test]
     fn a_failed_change_and_a_later_share_get_new_ids() {
-        let first = request_id(&revoke(), Some(&permission(3, State::Shared, Access::Shared)));
+        let first = request_id(ALICE, &revoke(), Some(&permission(3, State::Shared, Access::Shared)));
         for later in [
             permission(4, State::Shared, Access::Shared),
             permission(4, State::Unknown, Access::Shared),
             permission(4, State::Pending, Access::Shared),
             permission(5, State::Shared, Access::Shared),
         ] {
-            assert_ne!(request_id(&revoke(), Some(&later)), first, "{later:?}");
+            assert_ne!(request_id(ALICE, &revoke(), Some(&later)), first, "{later:?}");
         }
     }
 
     #[test]
-    fn every_part_of_a_change_is_in_its_id() {
+    fn the_principal_and_every_part_of_a_change_are_in_its_id() {
         let changed = |alter: fn(&mut JobChange)| {
             let mut change = revoke();
             alter(&mut change);
-            request_id(&change, None)
+            request_id(ALICE, &change, None)
         };
         let ids = [
             changed(|_| ()),
+            request_id("bob@example.com", &revoke(), None),
             changed(|it| it.action = JobAction::Grant),
             changed(|it| it.share.account_id.push('1')),
             changed(|it| it.share.region.push('1')),

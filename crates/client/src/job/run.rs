@@ -1,15 +1,9 @@
 //! Makes the changes of a planned job.
 
-use std::{
-    collections::HashMap,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-};
+use std::{collections::HashMap, pin::pin};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::sync::watch;
 
 use super::{CONCURRENCY, ShareJob, Step, Verdict, send};
 use crate::{
@@ -49,19 +43,20 @@ impl ShareJob {
     /// pending, or that it is overloaded, the job waits without a limit.
     ///
     /// The job sends no further change when `stop` is ready, when a change got no answer for two timeouts of the client, or when
-    /// the service does not know the caller. It then ends when the calls that are out have an answer or no time left. `ended`
-    /// is called with the index of each step that was sent and has ended.
+    /// the service does not know the caller. It then repeats no call, however long a delay the service asked for, and ends when
+    /// the calls that are out have an answer or no time left. `ended` is called with the index of each step that was sent and
+    /// has ended.
     ///
     /// Dropping the future cancels no change that the service has accepted.
     pub async fn run(&self, client: &Client, stop: impl Future<Output = ()>, mut ended: impl FnMut(usize)) -> Report {
-        let is_stopped = Arc::new(AtomicBool::new(false));
-        let client = &client.for_job(&is_stopped);
+        let (is_stopped, stopped) = watch::channel(false);
+        let client = &client.for_job(stopped);
         let mut endings: Vec<_> = self.steps.iter().map(|step| before_run(&step.verdict)).collect();
         let mut waiting = self.order().into_iter();
         let mut out = FuturesUnordered::new();
         let mut stop = pin!(stop);
         loop {
-            while out.len() < CONCURRENCY && !is_stopped.load(Relaxed) {
+            while out.len() < CONCURRENCY && !*is_stopped.borrow() {
                 let Some(at) = waiting.next() else { break };
                 let step = &self.steps[at];
                 out.push(async move { (at, perform(client, step).await) });
@@ -69,18 +64,20 @@ impl ShareJob {
             tokio::select! {
                 Some((at, ending)) = out.next() => {
                     if stops(&ending) {
-                        is_stopped.store(true, Relaxed);
+                        is_stopped.send_replace(true);
                     }
                     endings[at] = ending;
                     ended(at);
                 }
-                () = &mut stop, if !is_stopped.load(Relaxed) && !out.is_empty() => is_stopped.store(true, Relaxed),
+                () = &mut stop, if !*is_stopped.borrow() && !out.is_empty() => {
+                    is_stopped.send_replace(true);
+                }
                 else => break,
             }
         }
         Report {
             endings,
-            is_stopped: is_stopped.load(Relaxed),
+            is_stopped: *is_stopped.borrow(),
         }
     }
 

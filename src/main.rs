@@ -51,6 +51,16 @@ enum ProgramCommand {
         "sharewarden migrate --config sharewarden.toml --set database.url=postgres://owner@localhost/sharewarden",
     ]))]
     Migrate(ConfigOptions),
+    /// End an upgrade: from now on, older versions may not use the database
+    ///
+    /// Run it when all replicas have the new version. Until then the replicas write only what the older version understands,
+    /// and the older version can be run again. It is refused while a replica of an older version runs, and for a minute after
+    /// one was killed. It needs the rights of the database's owner.
+    #[command(after_long_help = cli::with_examples(&[
+        "sharewarden finalize --config sharewarden.toml",
+        "sharewarden finalize --config sharewarden.toml --set database.url=postgres://owner@localhost/sharewarden",
+    ]))]
+    Finalize(ConfigOptions),
     /// Check and print the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -187,6 +197,7 @@ async fn run(Arguments { client, command }: Arguments) -> ExitCode {
         #[cfg(feature = "dev")]
         ProgramCommand::Dev(command) => develop(command).await,
         ProgramCommand::Migrate(options) => maintain(Maintenance::Migrate(options), output).await,
+        ProgramCommand::Finalize(options) => maintain(Maintenance::Finalize(options), output).await,
         ProgramCommand::Config(command) => maintain(Maintenance::Config(command), output).await,
         ProgramCommand::Completions { shell } => {
             cli::completions(shell, &command_line(), &mut io::stdout()).map_err(Into::into)

@@ -51,7 +51,12 @@ impl Banner<'_> {
         if let Some(folder) = folder.filter(|_| !is_in_path()) {
             writeln!(f, "  export PATH='{}':\"$PATH\"", folder.display())?;
         }
-        writeln!(f, "  export SHAREWARDEN_SERVER=http://{}", self.server)?;
+        // $USER is not set in every container.
+        writeln!(
+            f,
+            "  export SHAREWARDEN_SERVER=http://{} SHAREWARDEN_PRINCIPAL=\"$(id -un)\"",
+            self.server
+        )?;
         writeln!(
             f,
             "  export SHAREWARDEN_ACCOUNT=111122223333 SHAREWARDEN_REGION=eu-central-1"

@@ -102,7 +102,8 @@ pub enum DevError {
     },
     /// The data cannot be migrated, because another build made it.
     #[error(
-        "the data in {} are of another build of sharewarden: delete this folder, or choose another with --data-dir",
+        "the data in {} are of another build of sharewarden: delete this folder, choose another with --data-dir, \
+         or keep no data with --ephemeral",
         folder.display()
     )]
     OtherBuild {

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::Config,
+    domain::with_causes,
     ledger::VerifierKey,
     server::{self, Server},
     telemetry::Telemetry,
@@ -68,15 +69,18 @@ impl RunningServices {
         let key = key::verifier_key(&pem).map_err(key_error)?;
         let config = config(options, &cluster, &simulator, &pem)?;
         let telemetry = server::init_telemetry(&config)?;
-        server::migrate(&config, &mut |_| ())
-            .await
-            .map_err(|error| match error {
-                error if data_is_older && error.is_schema() => DevError::OtherBuild {
-                    folder: folder.to_owned(),
-                    source: Box::new(error),
-                },
-                error => error.into(),
-            })?;
+        let migrated = server::migrate(&config, &mut |_| ()).await;
+        migrated.map_err(|error| match error {
+            error if data_is_older && error.is_schema() => DevError::OtherBuild {
+                folder: folder.to_owned(),
+                source: Box::new(error),
+            },
+            error => error.into(),
+        })?;
+        // A `dev` that was killed counts as running for another minute.
+        if let Err(error) = server::finalize(&config).await {
+            progress.say(with_causes(&error));
+        }
 
         progress.say("starting the service");
         let (clock, metrics) = (Clock::system(), telemetry.metrics());

@@ -1,4 +1,4 @@
-//! `migrate`: brings the schema of the database to the version of this program.
+//! `migrate` brings the schema of the database to the version of this program. `finalize` ends an upgrade.
 
 use std::time::Duration;
 
@@ -25,13 +25,32 @@ pub(super) async fn migrate(options: &ConfigOptions, results: ResultPrinter) -> 
     })
     .await;
     telemetry.end().await;
-    let created = migrated?;
-    results.json(&json!({ "databaseCreated": created, "migrationsApplied": migrations }))?;
+    let (created, installation) = migrated?;
+    results
+        .json(&json!({ "databaseCreated": created, "migrationsApplied": migrations, "installation": installation }))?;
     results.text(match (created, migrations) {
         (true, count) => format!("created the database, and applied {count} migrations\n"),
-        (false, 0) => "nothing to do: the database has the schema of this program\n".to_owned(),
+        (false, 0) => "nothing to do: the database has the migrations of this program\n".to_owned(),
         (false, count) => format!("applied {count} migrations\n"),
     })?;
+    results.text(format_args!("{installation}\n"))?;
+    Ok(())
+}
+
+pub(super) async fn finalize(options: &ConfigOptions, results: ResultPrinter) -> Result<(), BoxError> {
+    let (config, telemetry) = options.begin()?;
+    let finalized = server::finalize(&config).await;
+    telemetry.end().await;
+    let (before, now) = finalized?;
+    results.json(&json!({ "wasFinalized": before.is_finalized(), "installation": now }))?;
+    results.text(match before.is_finalized() {
+        true => "nothing to do: the database is finalized\n".to_owned(),
+        false => format!(
+            "finalized: builds before {} may not use the database any more\n",
+            now.oldest_build
+        ),
+    })?;
+    results.text(format_args!("{now}\n"))?;
     Ok(())
 }
 

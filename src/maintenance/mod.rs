@@ -1,5 +1,5 @@
-//! The commands that work on the database or the configuration without a server: `config check`, `migrate`, `audit archive` and
-//! `audit confirm`.
+//! The commands that work on the database or the configuration without a server: `config check`, `migrate`, `finalize`,
+//! `audit archive` and `audit confirm`.
 //!
 //! With `-o json` a command prints its results as JSON lines on standard output, and no notes. uint64 values are texts there, as
 //! in proto3 JSON.
@@ -35,6 +35,8 @@ pub enum Maintenance {
     Config(ConfigCommand),
     /// `migrate`.
     Migrate(ConfigOptions),
+    /// `finalize`.
+    Finalize(ConfigOptions),
     /// `audit archive`.
     Archive(ArchiveOptions),
     /// `audit confirm`.
@@ -65,6 +67,7 @@ impl Maintenance {
         match self {
             Self::Config(ConfigCommand::Check(options)) => config_check::check(&options, results).await,
             Self::Migrate(options) => migrate::migrate(&options, results).await,
+            Self::Finalize(options) => migrate::finalize(&options, results).await,
             Self::Archive(options) => archive::archive(options, results, console).await,
             Self::Confirm(options) => confirm::confirm(options, results).await,
         }

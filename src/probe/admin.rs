@@ -19,6 +19,7 @@ use crate::{
         answers::Answers,
         listener::{HttpListener, ListenerSettings},
     },
+    store::Installation,
     telemetry::{Instruments, Metrics},
 };
 
@@ -90,6 +91,9 @@ struct Ready {
     ready: bool,
     reason: &'static str,
     message: &'static str,
+    /// Unset until the installation was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    installation: Option<Installation>,
 }
 
 async fn readiness(Shared(admin): Shared<Admin>) -> Response {
@@ -102,6 +106,7 @@ async fn readiness(Shared(admin): Shared<Admin>) -> Response {
         ready: state.is_ready(),
         reason: state.as_str(),
         message: state.explanation(),
+        installation: admin.readiness.installation(),
     };
     (status, Json(body)).into_response()
 }

@@ -1,13 +1,18 @@
 //! Whether the service is ready for calls, and the reason if it is not.
 
-use std::{convert::Infallible, error::Error as StdError, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    error::Error as StdError,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    store::{Database, StoreError},
+    store::{Database, Installation, StoreError},
     telemetry::Instruments,
     worker::{NextRound, Supervisor, Trigger, Worker},
 };
@@ -17,14 +22,16 @@ use crate::{
 pub enum ReadinessState {
     /// The store was not checked yet.
     Starting,
-    /// The store answers, accepts writes, and has the schema of this version.
+    /// The store answers, accepts writes, and its schema admits this build.
     Ready,
     /// The store does not answer, or accepts no writes.
     StoreUnavailable,
     /// The store cannot write, because its disk or memory is full or its disk fails.
     StoreExhausted,
-    /// The store's schema is older or newer than this version needs.
+    /// The store's schema is older than this version needs, or differs.
     SchemaMismatch,
+    /// The store was finalized for newer builds.
+    BuildNotAdmitted,
     /// The service is stopping, and refuses new changes.
     Stopping,
 }
@@ -43,6 +50,7 @@ impl ReadinessState {
             Self::StoreUnavailable => "STORE_UNAVAILABLE",
             Self::StoreExhausted => "STORE_EXHAUSTED",
             Self::SchemaMismatch => "SCHEMA_MISMATCH",
+            Self::BuildNotAdmitted => "BUILD_NOT_ADMITTED",
             Self::Stopping => "STOPPING",
         }
     }
@@ -51,12 +59,13 @@ impl ReadinessState {
     pub fn explanation(self) -> &'static str {
         match self {
             Self::Starting => "the audit store was not checked yet",
-            Self::Ready => "the audit store answers, and has the schema of this version",
+            Self::Ready => "the audit store answers, and its schema admits this version",
             Self::StoreUnavailable => "the audit store does not answer or accepts no writes; see the log",
             Self::StoreExhausted => {
                 "the audit store cannot write: its disk or memory is full, or its disk fails; see the log"
             }
-            Self::SchemaMismatch => "the audit store has the schema of another version; see the log",
+            Self::SchemaMismatch => "the audit store has an older schema, or one of another history; see the log",
+            Self::BuildNotAdmitted => "the audit store was finalized for a newer version; run that version",
             Self::Stopping => "the service is stopping",
         }
     }
@@ -75,6 +84,7 @@ pub struct WatchSettings {
 #[derive(Debug, Clone)]
 pub struct Readiness {
     state: Arc<watch::Sender<ReadinessState>>,
+    installation: Arc<Mutex<Option<Installation>>>,
     instruments: Instruments,
 }
 
@@ -84,6 +94,7 @@ impl Readiness {
         instruments.set_ready(false);
         Self {
             state: Arc::new(watch::Sender::new(ReadinessState::Starting)),
+            installation: Arc::default(),
             instruments,
         }
     }
@@ -91,6 +102,16 @@ impl Readiness {
     /// The current state.
     pub fn state(&self) -> ReadinessState {
         *self.state.borrow()
+    }
+
+    /// Where the installation stood when it was last read. None: not known.
+    pub fn installation(&self) -> Option<Installation> {
+        self.installation.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sets where the installation stands.
+    pub fn set_installation(&self, installation: Option<Installation>) {
+        *self.installation.lock().unwrap_or_else(PoisonError::into_inner) = installation;
     }
 
     /// A receiver of changes of the state.
@@ -115,6 +136,7 @@ impl Readiness {
         let state = match result {
             Ok(()) => ReadinessState::Ready,
             Err(StoreError::Schema(_)) => ReadinessState::SchemaMismatch,
+            Err(StoreError::NotAdmitted { .. }) => ReadinessState::BuildNotAdmitted,
             Err(error) if error.is_exhausted() => ReadinessState::StoreExhausted,
             Err(_) => ReadinessState::StoreUnavailable,
         };

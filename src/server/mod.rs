@@ -5,6 +5,7 @@
 mod authentication;
 mod checkpoint_keys;
 mod files;
+mod heartbeat;
 mod owner;
 mod pending;
 mod run;
@@ -35,7 +36,7 @@ use authentication::CallerAuthentication;
 pub use authentication::AuthenticationProblem;
 pub use checkpoint_keys::CheckpointKeyProblem;
 pub use files::{NamedFile, file_problems, named_files};
-pub use owner::{archive, confirm, confirmable, migrate};
+pub use owner::{archive, confirm, confirmable, finalize, migrate};
 pub use signals::shutdown_signal;
 pub use waiting::wait_for_store;
 
@@ -52,7 +53,7 @@ pub enum ServerError {
         /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Postgres does not answer, or its schema is not the one of this version.
+    /// Postgres does not answer, or its schema does not admit this build.
     #[error("the audit store cannot be used (database.url)")]
     Store(#[from] StoreError),
     /// AWS does not answer, or the credentials are wrong.
@@ -84,9 +85,12 @@ impl ServerError {
         matches!(self, Self::Store(error) if error.is_away())
     }
 
-    /// True if the schema is not the one of this version, and cannot be migrated to it.
+    /// True if the schema does not admit this build, and cannot be migrated.
     pub fn is_schema(&self) -> bool {
-        matches!(self, Self::Store(StoreError::Schema(_)))
+        matches!(
+            self,
+            Self::Store(StoreError::Schema(_) | StoreError::NotAdmitted { .. })
+        )
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     config::{Config, DatabaseConfig},
     domain::{AccountId, ReplicaId},
     ledger::Hash,
-    store::{Committer, Database, MigrationStep, Notifications, StoreError},
+    store::{Committer, Database, Installation, MigrationStep, Notifications, StoreError},
 };
 
 use super::{ServerError, checkpoint_keys};
@@ -21,17 +21,41 @@ use super::{ServerError, checkpoint_keys};
 /// Timeout of a statement; half of it for locks. Changing a table or counting a month takes long.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// Creates the database if it is missing, and migrates its schema to this version. Tells each migration, before and after it.
-/// True if the database was created.
+/// Creates the database if it is missing, and migrates its schema to this build. Tells each migration, before and after it.
+/// Returns whether the database was created, and where the installation stands.
 ///
 /// # Errors
-/// If Postgres does not answer, or its schema is newer.
-pub async fn migrate(config: &Config, tell: &mut (dyn FnMut(MigrationStep<'_>) + Send)) -> Result<bool, ServerError> {
+/// If Postgres does not answer, or the schema does not admit this build, or would not admit a running replica.
+pub async fn migrate(
+    config: &Config,
+    tell: &mut (dyn FnMut(MigrationStep<'_>) + Send),
+) -> Result<(bool, Installation), ServerError> {
     let created = Database::create_if_missing(&config.database).await?;
     let database = connect(config)?;
-    database.migrate_telling(tell).await?;
+    let migrated = async {
+        database.migrate_telling(tell).await?;
+        database.installation().await
+    };
+    let migrated = migrated.await;
     database.close().await;
-    Ok(created)
+    Ok((created, migrated?))
+}
+
+/// Admits only builds with all migrations of the database. Returns where the installation stood before, and stands now.
+///
+/// # Errors
+/// If Postgres does not answer, the schema is not the one of this build, or a replica of an older build runs.
+pub async fn finalize(config: &Config) -> Result<(Installation, Installation), ServerError> {
+    let database = connect(config)?;
+    let finalized = async {
+        database.check().await?;
+        let before = database.installation().await?;
+        database.finalize().await?;
+        Ok::<_, StoreError>((before, database.installation().await?))
+    };
+    let finalized = finalized.await;
+    database.close().await;
+    Ok(finalized?)
 }
 
 /// Archives old months of the history.

@@ -22,7 +22,7 @@ use crate::{
     worker::Supervisor,
 };
 
-use super::{Server, ServerError, pending::PendingWatch};
+use super::{Server, ServerError, heartbeat::Heartbeat, pending::PendingWatch};
 
 /// How long after the latest deadline of its handler a call is answered without the handler.
 const CALL_TIMEOUT_MARGIN: Duration = Duration::from_secs(5);
@@ -50,17 +50,19 @@ impl Server {
         let (committer, grace) = (self.changes.committer.clone(), self.config.server.shutdown_grace);
         let instruments = self.metrics.instruments().clone();
         let (policy, denials) = (self.changes.policy.clone(), self.changes.denials.clone());
-        let mut background = self.background(&end);
+        let replica = self.replica;
+        let readiness = Readiness::new(instruments.clone());
+        let mut background = self.background(&readiness, &end);
         let mut forwarding = JoinSet::new();
         forwarding.spawn(self.changes.forwarder.clone().run(self.work));
 
         let (unhealthy, health_tasks) = (CancellationToken::new(), TaskTracker::new());
-        let (readiness, health) = (Readiness::new(instruments.clone()), Health::new().await);
+        let health = Health::new(readiness.clone()).await;
         let watch = readiness
             .clone()
             .watch(database.clone(), clock.clone(), READINESS, unhealthy.clone());
         health_tasks.spawn(watch);
-        let watching = health_tasks.spawn(health.clone().follow(readiness.clone()));
+        let watching = health_tasks.spawn(health.clone().follow());
         if let Some(listener) = self.admin.take() {
             let admin = Admin {
                 readiness,
@@ -146,13 +148,19 @@ impl Server {
             tracing::warn!("stopping with work in progress: other replicas recover it when the leases expire");
             forwarding.shutdown().await;
         }
+        if let Err(error) = database.forget_replica(replica).await {
+            tracing::info!(
+                error = &error as &dyn std::error::Error,
+                "this replica counts as running for another minute"
+            );
+        }
         database.close().await;
         tracing::info!("stopped");
         result
     }
 
     /// Starts the background tasks, which run until `end` is cancelled.
-    fn background(&self, end: &CancellationToken) -> JoinSet<()> {
+    fn background(&self, readiness: &Readiness, end: &CancellationToken) -> JoinSet<()> {
         let (database, clock) = (&self.database, &self.clock);
         let mut background = JoinSet::new();
         background.spawn(
@@ -179,6 +187,12 @@ impl Server {
             .follower(database.clone(), &self.notifications.ledger_growth, clock.clone());
         background.spawn(supervisor.run(follower));
         background.spawn(supervisor.run(self.changes.denials.clone()));
+        background.spawn(supervisor.run(Heartbeat {
+            database: database.clone(),
+            replica: self.replica,
+            readiness: readiness.clone(),
+            instruments: self.metrics.instruments().clone(),
+        }));
         background.spawn(supervisor.run(PendingWatch {
             database: database.clone(),
             instruments: self.metrics.instruments().clone(),

@@ -1,8 +1,8 @@
 //! The wait for Postgres at the start.
 //!
 //! A server that starts while Postgres is away waits, like one that loses Postgres later. If waiting cannot help, the process
-//! ends: the role or the database is refused, or the schema is another one. Nothing else has started during the wait, so nothing
-//! writes to a database whose schema was not checked.
+//! ends: the role or the database is refused, or the schema does not admit this build. Nothing else has started during the
+//! wait, so nothing writes to a database whose schema was not checked.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ pub async fn wait_for_store(config: &Config, clock: &Clock, metrics: &Metrics) -
                     readiness: readiness.clone(),
                     metrics: metrics.clone(),
                     clock: clock.clone(),
-                    health: Health::new().await.router(),
+                    health: Health::new(readiness.clone()).await.router(),
                 };
                 admin_port.spawn(admin.run(listener, end.clone()));
             }

@@ -27,6 +27,17 @@ pub enum StoreError {
     /// The schema of the database is not the one of this version.
     #[error("{0}")]
     Schema(String),
+    /// The schema was finalized for newer builds.
+    #[error(
+        "this program is build {build}, and the database admits builds from {oldest_build} on, because it was finalized for a newer \
+         version: run that version"
+    )]
+    NotAdmitted {
+        /// The number of this build.
+        build: i64,
+        /// The oldest build that may use the schema.
+        oldest_build: i64,
+    },
     /// A row is not as the schema and the code promise.
     #[error("table {table}: {problem}")]
     Corrupt {
@@ -109,7 +120,8 @@ impl StoreError {
 
     /// True when a retry may help.
     pub fn is_transient(&self) -> bool {
-        self.is_unavailable() || self.is_contention()
+        // Another replica can do it.
+        self.is_unavailable() || self.is_contention() || matches!(self, Self::NotAdmitted { .. })
     }
 
     /// True for a conflict with another transaction.
@@ -137,6 +149,7 @@ impl StoreError {
             Self::Timeout(_) => true,
             Self::Url(_)
             | Self::Schema(_)
+            | Self::NotAdmitted { .. }
             | Self::Corrupt { .. }
             | Self::Tampered { .. }
             | Self::Panic

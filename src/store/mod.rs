@@ -23,7 +23,7 @@ mod tree;
 mod upkeep;
 
 pub use commit::{CommitError, Committer, Leased};
-pub use connection::{Database, MigrationStep, Privileges};
+pub use connection::{Database, Installation, MigrationStep, Privileges, RunningBuild};
 pub use error::StoreError;
 pub use notifications::{
     Beginnings, LedgerGrowth, LedgerGrowthReceiver, LedgerSizes, Notifications, OutcomeWaiter, Outcomes,

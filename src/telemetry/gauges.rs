@@ -2,6 +2,7 @@
 //! so that a gauge does not keep its subject alive.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -33,6 +34,17 @@ pub struct ForwarderLoad {
     pub circuits_open: u64,
 }
 
+/// The schema of the database, and the builds that use it. Every replica reads the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SchemaUse {
+    /// The newest migration.
+    pub schema: u64,
+    /// Builds from this number on may use the schema.
+    pub oldest_build: u64,
+    /// The number of running replicas, by build.
+    pub replicas: BTreeMap<u64, u64>,
+}
+
 type SharedValue<T> = Arc<Mutex<Option<T>>>;
 
 /// Values that other parts set. `None`: not known.
@@ -41,6 +53,7 @@ pub(super) struct ReportedValues {
     pub(super) pending: SharedValue<PendingChanges>,
     pub(super) unsigned_for: SharedValue<Duration>,
     pub(super) ready: SharedValue<bool>,
+    pub(super) schema_use: SharedValue<SchemaUse>,
 }
 
 impl ReportedValues {
@@ -80,7 +93,41 @@ impl ReportedValues {
             "1 if the service takes calls, otherwise 0.",
             latest(&reported.ready, u64::from),
         );
+        reported.observe_schema_use(meter);
         reported
+    }
+
+    fn observe_schema_use(&self, meter: &Meter) {
+        let part = |part: fn(&SchemaUse) -> u64| {
+            let shared = self.schema_use.clone();
+            move || shared.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(part)
+        };
+        count(
+            meter,
+            "sharewarden.schema.version",
+            "",
+            "The newest migration of the database.",
+            part(|schema_use| schema_use.schema),
+        );
+        count(
+            meter,
+            "sharewarden.schema.oldest_build",
+            "",
+            "Builds from this number on may use the database.",
+            part(|schema_use| schema_use.oldest_build),
+        );
+        let shared = self.schema_use.clone();
+        meter
+            .u64_observable_gauge("sharewarden.replicas")
+            .with_unit("{replica}")
+            .with_description("Replicas that were seen in the last minute, by the number of their build.")
+            .with_callback(move |observer| {
+                let schema_use = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                for (build, replicas) in schema_use.iter().flat_map(|schema_use| &schema_use.replicas) {
+                    observer.observe(*replicas, &[KeyValue::new("build", build.to_string())]);
+                }
+            })
+            .build();
     }
 }
 

@@ -15,7 +15,10 @@ use opentelemetry::{
 
 use crate::domain::{Action, AwsOperation, ChangeState, Classification};
 
-use super::{gauges, workers::Workers};
+use super::{
+    gauges::{self, SchemaUse},
+    workers::Workers,
+};
 
 /// The instrumentation scope of all instruments.
 pub(super) const SCOPE: &str = "sharewarden";
@@ -303,6 +306,11 @@ impl Instruments {
     /// Sets the longest time that a ledger has grown without a signed checkpoint. `None`: not known.
     pub fn set_unsigned_for(&self, age: Option<Duration>) {
         set(&self.0.reported.unsigned_for, age);
+    }
+
+    /// Sets the schema, the builds that it admits, and the replicas that run. `None`: not known.
+    pub fn set_schema_use(&self, schema_use: Option<SchemaUse>) {
+        set(&self.0.reported.schema_use, schema_use);
     }
 
     /// Sets whether the service takes calls.

@@ -24,7 +24,7 @@ use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::{LogConfig, TelemetryConfig};
 
-pub use gauges::{ForwarderLoad, PoolUsage};
+pub use gauges::{ForwarderLoad, PoolUsage, SchemaUse};
 pub use instruments::{Attempted, Instruments, Meter, PendingChanges};
 pub use log::filter;
 pub use metrics::Metrics;

@@ -4,6 +4,7 @@
 
 mod append_only;
 mod checkpoints;
+mod installation;
 mod ledgers;
 mod migrations;
 mod partitions;

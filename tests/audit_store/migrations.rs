@@ -67,7 +67,7 @@ async fn a_server_or_a_dashboard_cannot_hold_up_a_migration() {
 async fn a_migration_that_waits_for_a_lock_ends_with_an_error_and_changes_nothing() {
     let store = Store::open().await;
     let mut other = PgConnection::connect(store.test.url()).await.unwrap();
-    let missing = "DELETE FROM _sqlx_migrations WHERE version = 5";
+    let missing = "DELETE FROM _sqlx_migrations WHERE version = 6";
     for lock in [
         "BEGIN; LOCK TABLE _sqlx_migrations IN SHARE UPDATE EXCLUSIVE MODE",
         "BEGIN; GRANT SELECT ON audit_archive TO sharewarden_reader",

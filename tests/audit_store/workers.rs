@@ -99,6 +99,22 @@ async fn two_replicas_run_one_round() {
 }
 
 #[tokio::test]
+async fn a_build_that_is_not_admitted_takes_no_lease_and_runs_no_round() {
+    let store = Store::open().await;
+    let mut replica = Replica::of(&store, &Clock::system(), RoundCounter::default());
+    assert_eq!(replica.round().await, 1);
+    store
+        .execute("UPDATE build_admission SET oldest_build = oldest_build + 9000")
+        .await;
+    assert_eq!(replica.round().await, 1);
+    store
+        .execute("UPDATE build_admission SET oldest_build = oldest_build - 9000")
+        .await;
+    assert_eq!(replica.round().await, 2);
+    store.close().await;
+}
+
+#[tokio::test]
 async fn an_expired_lease_is_taken_over() {
     let store = Store::open().await;
     let clock = Clock::system();

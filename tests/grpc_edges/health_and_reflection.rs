@@ -6,9 +6,8 @@ use sharewarden::{
     clock::Clock,
     config::DatabaseConfig,
     grpc::{LIVENESS, READINESS},
-    probe::{Readiness, WatchSettings},
+    probe::WatchSettings,
     store::Database,
-    telemetry::Instruments,
 };
 use tokio::net::TcpListener;
 use tokio_stream::StreamExt;
@@ -50,12 +49,12 @@ async fn a_server_whose_store_never_answered_is_alive_but_not_serving() {
         check_timeout: Duration::from_millis(1),
     };
     let stop = CancellationToken::new();
-    let readiness = Readiness::new(Instruments::default());
-    let watch = readiness
+    let watch = server
+        .readiness
         .clone()
         .watch(database.unwrap(), Clock::system(), settings, stop.clone());
     let watching = tokio::spawn(watch);
-    let following = tokio::spawn(server.health.clone().follow(readiness));
+    let following = tokio::spawn(server.health.clone().follow());
     for service in ["", READINESS, SERVICE, AUDIT] {
         assert_eq!(health(&server, service).await, ServingStatus::NotServing, "{service:?}");
     }

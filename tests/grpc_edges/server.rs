@@ -16,6 +16,7 @@ use sharewarden::{
     grpc::{AccessApi, AuditApi, Authenticator, Health, PRINCIPAL, Services, serve},
     ledger::SigningKey,
     policy::{Policy, PolicySet, roles::Role},
+    probe::Readiness,
     proto::v1::{
         share_permission_service_client::SharePermissionServiceClient,
         share_permission_service_server::SharePermissionService, *,
@@ -35,6 +36,7 @@ use tonic::{Request, Response, Status, transport::Channel};
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) health: Health,
+    pub(crate) readiness: Readiness,
     /// Notified when a call that never ends has begun.
     pub(crate) endless: Arc<Notify>,
     refused: Arc<Mutex<Vec<&'static str>>>,
@@ -54,7 +56,8 @@ impl Server {
     pub(crate) async fn start_guarded(settings: ServerConfig, guard: Guard) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let health = Health::new().await;
+        let readiness = Readiness::new(Instruments::default());
+        let health = Health::new(readiness.clone()).await;
         let endless = Arc::new(Notify::new());
         let refused: Arc<Mutex<Vec<&'static str>>> = Arc::default();
         let counted = refused.clone();
@@ -82,6 +85,7 @@ impl Server {
         Self {
             address,
             health,
+            readiness,
             endless,
             refused,
             stop,

@@ -10,8 +10,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import inline
 import normal
+import reference
 import session
 from terminal import Screen
+from transcript import Step
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 UUIDS = ("01a20452-101a-7b0f-b8f8-c70897b81d1e", "01b31563-212b-8c10-89a9-d81908c92e2f")
@@ -131,6 +133,20 @@ class Values(unittest.TestCase):
         self.assertIsNone(inline.problem_of("sharewarden audit list --kind change.denied", known.get))
         self.assertEqual(inline.problem_of("sharewarden audits", known.get), "there is no command audits")
         self.assertEqual(inline.problem_of("sharewarden audit list --sort x", known.get), "there is no option --sort")
+
+
+class Reference(unittest.TestCase):
+    def test_examples_are_joined_over_their_lines_and_those_with_the_ports_of_the_service_are_first(self):
+        text = "Examples:\n  sharewarden list \\\n      --wide\n  sharewarden get x\n```\n\nExamples:\n  sharewarden dev\n"
+        found = [(step.command, step.line) for step in reference.examples(text)]
+        self.assertEqual(found, [("sharewarden dev", 7), ("sharewarden list --wide", 1), ("sharewarden get x", 3)])
+
+    def test_an_example_that_fails_prints_nothing_or_does_not_write_its_file_is_found(self):
+        player = reference.ReferencePlayer("cli.md", "", session.Session(REPOSITORY, None, 80), {})
+        for command in ("echo 1", "false", "true", "true > file", "echo 1 > file"):
+            player.example(Step(command, 6))
+        found = [problem.splitlines()[1] for problem in player.play().problems]
+        self.assertEqual(found, ["ended with exit code 1, not 0", "printed nothing", "ended with exit code 1, not 0"])
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ READER = "/home/ann"
 PORTS = {"7443": "--listen", "7480": "--simulator-listen", "9464": "--admin-listen"}
 
 # `sharewarden` as the reader has it, except that `dev` has ports and data of this session.
-PROGRAM = """#!/bin/bash
+PROGRAM = """\
 [ "$1" = dev ] || exec -a sharewarden {program} "$@"
 shift
 data='--data-dir {home}/.local/share/sharewarden-dev'
@@ -67,12 +67,17 @@ class Session:
         listed = subprocess.run(["git", "ls-files"], cwd=self.repository, check=True, capture_output=True, text=True)
         for name in {name.split("/")[0] for name in listed.stdout.splitlines()}:
             (self.clone / name).symlink_to(self.repository / name)
+        self.tool("id", '[ "$*" = -un ] && echo ann || exec /usr/bin/id "$@"')
         if self.program:
             listen = " ".join(f"{option} 127.0.0.1:{self.ports[port]}" for port, option in PORTS.items())
-            wrapper = self.home / "bin/sharewarden"
-            wrapper.write_text(PROGRAM.format(program=self.program, home=self.home, listen=listen))
-            wrapper.chmod(0o755)
+            self.tool("sharewarden", PROGRAM.format(program=self.program, home=self.home, listen=listen))
             (self.home / "bin/share-image").symlink_to(self.program.parent / "share-image")
+
+    def tool(self, name, script):
+        """A program of the reader."""
+        path = self.home / "bin" / name
+        path.write_text(f"#!/bin/bash\n{script}\n")
+        path.chmod(0o755)
 
     def environment(self):
         """No setting of this machine, and the service of this session as the default."""
@@ -89,7 +94,6 @@ class Session:
             "PYTHONDONTWRITEBYTECODE": "1",
             "AWS_EC2_METADATA_DISABLED": "true",
             "NO_PROXY": "127.0.0.1,localhost",
-            "SHAREWARDEN_PRINCIPAL": "ann",
             "SHAREWARDEN_SERVER": f"http://127.0.0.1:{self.ports['7443']}",
         }
 
@@ -243,6 +247,7 @@ class Player:
             self.session.replacements.append(two_texts(part.argument))
         elif "file" in part.directives:
             path = self.session.clone / part.directives["file"]
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(self.session.command("\n".join(part.lines)) + "\n")
         elif part.language == "console":
             self.block(part, part.steps())

@@ -286,8 +286,10 @@ async fn data_of_another_build_are_left_alone_and_dev_says_what_to_do() {
 
     let refused = output(dev_on_free_ports().args(arguments)).await;
     let (text, path) = (stderr(&refused), folder.path().display());
-    let expected =
-        format!("the data in {path} are of another build of sharewarden: delete this folder, or choose another");
+    let expected = format!(
+        "the data in {path} are of another build of sharewarden: delete this folder, choose another with --data-dir, or keep no \
+         data with --ephemeral"
+    );
     assert!(text.contains(&expected), "{text}");
     assert!(folder.path().join("postgres/cluster/PG_VERSION").exists());
 }

@@ -33,3 +33,4 @@ mod secrets;
 mod shutdown;
 mod throughput;
 mod unread;
+mod upgrades;

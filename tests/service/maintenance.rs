@@ -16,7 +16,7 @@ async fn results_are_json_lines_and_nothing_else_is_printed() {
     sqlx::raw_sql(empty).execute(&mut admin).await.unwrap();
     admin.close().await.unwrap();
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    let text = config_text(database.url(), &simulator.url(), "log.filter = \"error\"\n");
+    let text = config_text(database.url(), &simulator.url(), "log.filter = \"info\"\n");
     file.write_all(text.as_bytes()).unwrap();
     let run = async |line: &str| {
         let mut program = program();
@@ -35,10 +35,18 @@ async fn results_are_json_lines_and_nothing_else_is_printed() {
 
     let migrated = results("migrate").await;
     let (last, steps) = migrated.split_last().unwrap();
-    assert_eq!(
-        last,
-        &json!({"databaseCreated": false, "migrationsApplied": steps.len()})
-    );
+    let told = |last: &Value, applied| {
+        let build = last["installation"]["build"].as_i64().unwrap();
+        assert_eq!(
+            (&last["databaseCreated"], &last["migrationsApplied"]),
+            (&json!(false), &json!(applied))
+        );
+        assert_eq!(
+            last["installation"],
+            json!({"build": build, "schema": build, "oldestBuild": build, "running": []})
+        );
+    };
+    told(last, steps.len());
     assert_eq!(steps[0]["migration"]["version"], "1");
     assert_eq!(steps[0]["migration"]["name"], "ledger");
     let took = |step: &Value| {
@@ -47,12 +55,13 @@ async fn results_are_json_lines_and_nothing_else_is_printed() {
             .is_some_and(|took| took.ends_with('s'))
     };
     assert!(steps.iter().all(took), "{steps:?}");
-    let nothing = json!({"databaseCreated": false, "migrationsApplied": 0});
-    assert_eq!(results("migrate").await, [nothing]);
+    told(&results("migrate").await[0], 0);
+    let finalized = &results("finalize").await[0];
+    assert_eq!(finalized["wasFinalized"], true);
 
     let checked = results("config check").await;
     assert_eq!((checked.len(), &checked[0]["fileRead"]), (1, &json!(file.path())));
-    assert_eq!(checked[0]["config"]["log"]["filter"], "error");
+    assert_eq!(checked[0]["config"]["log"]["filter"], "info");
     assert!(checked[0]["filesOpened"].is_array());
     assert!(!checked[0].to_string().contains(database.url()), "{}", checked[0]);
 

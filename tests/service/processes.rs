@@ -48,6 +48,10 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
 /// Reads lines until one contains this text.
 pub(crate) async fn line_with<R: AsyncRead + Unpin>(lines: &mut Lines<BufReader<R>>, text: &str) -> String {
     let mut read = String::new();
@@ -257,7 +261,7 @@ async fn serve_warns_about_an_owner_role_and_logs_its_checkpoints() {
 }
 
 #[tokio::test]
-async fn serve_refuses_an_unknown_schema_version() {
+async fn serve_needs_its_own_migrations_and_accepts_newer_ones_until_they_are_finalized() {
     let (fresh, simulator) = tokio::join!(database(), simulator());
     let mut admin = PgConnection::connect(fresh.url()).await.unwrap();
     sqlx::raw_sql("DROP SCHEMA public, reporting CASCADE; CREATE SCHEMA public")
@@ -294,8 +298,33 @@ async fn serve_refuses_an_unknown_schema_version() {
 
     let newer = "INSERT INTO _sqlx_migrations VALUES (9999, 'of the future', now(), true, '\\x00', 0)";
     sqlx::query(newer).execute(&mut admin).await.unwrap();
-    let refused = run("serve").await;
-    assert!(stderr(&refused).contains("newer"), "{}", stderr(&refused));
+    // The schema of a newer version, which is not finalized: this version can be run again.
+    let migrated = run("migrate").await;
+    assert!(migrated.status.success(), "{}", stderr(&migrated));
+    assert!(
+        stdout(&migrated).contains("the schema is 9999"),
+        "{}",
+        stdout(&migrated)
+    );
+    let refused = run("finalize").await;
+    assert!(
+        stderr(&refused).contains("`finalize` of the newer program"),
+        "{}",
+        stderr(&refused)
+    );
+    let config = config_text(fresh.url(), &simulator.url(), "log.filter = \"info\"\n");
+    ServerProcess::start(&config).await.stop().await;
+
+    sqlx::query("UPDATE build_admission SET oldest_build = 9999")
+        .execute(&mut admin)
+        .await
+        .unwrap();
+    for command in ["serve", "migrate", "finalize"] {
+        let refused = run(command).await;
+        let error = stderr(&refused);
+        assert!(!refused.status.success(), "{command}");
+        assert!(error.contains("admits builds from 9999 on"), "{command}: {error}");
+    }
     admin.close().await.unwrap();
     simulator.shutdown().await;
 }

@@ -19,9 +19,10 @@ const ADMIN: &str = "log.filter = \"info\"\nadmin.listen = \"127.0.0.1:0\"\n";
 const LAST_SUCCESS: &str = "sharewarden_worker_last_success_timestamp_seconds";
 
 /// The workers of a service without TLS and tokens.
-const WORKERS: [&str; 9] = [
+const WORKERS: [&str; 10] = [
     "counting",
     "denials",
+    "heartbeat",
     "outcomes",
     "partitions",
     "pending",
@@ -103,6 +104,7 @@ async fn prometheus_gets_every_documented_metric() {
     let signed = reach(&served, "sharewarden_checkpoint_age_seconds", &[], |age| age == 0.0);
     signed.await;
     reach(&served, "sharewarden_changes_pending", &[], |pending| pending == 0.0).await;
+    reach(&served, "sharewarden_replicas", &[], |replicas| replicas == 1.0).await;
     let scraped = Scraped::of(&served).await;
 
     let expected = [
@@ -135,6 +137,9 @@ async fn prometheus_gets_every_documented_metric() {
         ("sharewarden_worker_failures_total", "counter"),
         ("sharewarden_worker_duration_seconds", "histogram"),
         ("sharewarden_ready", "gauge"),
+        ("sharewarden_schema_version", "gauge"),
+        ("sharewarden_schema_oldest_build", "gauge"),
+        ("sharewarden_replicas", "gauge"),
         ("sharewarden_build_info", "gauge"),
         ("sharewarden_log_dropped_lines_total", "counter"),
         ("process_resident_memory_bytes", "gauge"),

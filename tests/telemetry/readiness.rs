@@ -128,27 +128,30 @@ async fn sigterm_ends_a_server_that_waits_for_postgres_at_once_and_with_success(
 }
 
 #[tokio::test]
-async fn it_is_not_ready_while_the_schema_is_older_or_newer_than_the_program() {
+async fn it_is_not_ready_while_the_schema_is_older_or_different_or_finalized_for_newer_builds() {
     let (database, simulator) = tokio::join!(database(), simulator());
     let served = Served::start(&config_text(database.url(), &simulator.url(), QUICK)).await;
     becomes(&served, "READY").await;
     let mut admin = PgConnection::connect(database.url()).await.unwrap();
-    for (spoil, mend) in [
+    for (spoil, mend, reason) in [
         (
-            "INSERT INTO _sqlx_migrations VALUES (9999, 'of the future', now(), true, '\\x00', 0)",
-            "DELETE FROM _sqlx_migrations WHERE version = 9999",
+            "UPDATE build_admission SET oldest_build = oldest_build + 9000",
+            "UPDATE build_admission SET oldest_build = oldest_build - 9000",
+            "BUILD_NOT_ADMITTED",
         ),
         (
-            "UPDATE _sqlx_migrations SET version = -version WHERE version = (SELECT max(version) FROM _sqlx_migrations)",
+            "UPDATE _sqlx_migrations SET version = -version WHERE version = 6",
             "UPDATE _sqlx_migrations SET version = -version WHERE version < 0",
+            "SCHEMA_MISMATCH",
         ),
         (
             "UPDATE _sqlx_migrations SET success = false",
             "UPDATE _sqlx_migrations SET success = true",
+            "SCHEMA_MISMATCH",
         ),
     ] {
         sqlx::query(spoil).execute(&mut admin).await.unwrap();
-        becomes(&served, "SCHEMA_MISMATCH").await;
+        becomes(&served, reason).await;
         sqlx::query(mend).execute(&mut admin).await.unwrap();
         becomes(&served, "READY").await;
     }

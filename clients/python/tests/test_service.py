@@ -70,7 +70,9 @@ def test_a_refusal_has_its_reason_and_the_wrong_fields(service: Service) -> None
     with service.client() as client, pytest.raises(Failed) as raised:
         client.grant(service.grant(image_id="no image"))
     assert raised.value.reason == "INVALID_FIELDS"
-    assert [violation.field for violation in raised.value.status.violations] == ["image_id"]
+    [violation] = raised.value.status.violations
+    assert violation.field == "image_id"
+    assert str(raised.value).endswith(f"; image_id: {violation.description}")
 
 
 def test_the_asyncio_client_grants_reads_and_revokes(service: Service) -> None:

@@ -131,10 +131,16 @@ impl fmt::Display for Error {
             message => f.write_str(message)?,
         }
         match &self.reason {
-            Some(Reason::Known(reason)) => write!(f, " ({})", reason.as_str_name().trim_start_matches("ERROR_REASON_")),
-            Some(Reason::Unknown(name)) => write!(f, " ({name})"),
-            None => write!(f, " ({:?})", self.code),
+            Some(Reason::Known(reason)) => {
+                write!(f, " ({})", reason.as_str_name().trim_start_matches("ERROR_REASON_"))?
+            }
+            Some(Reason::Unknown(name)) => write!(f, " ({name})")?,
+            None => write!(f, " ({:?})", self.code)?,
         }
+        self.violations.iter().try_for_each(|violation| {
+            let FieldViolation { field, description, .. } = violation;
+            write!(f, "; {field}: {description}")
+        })
     }
 }
 

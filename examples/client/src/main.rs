@@ -2,21 +2,13 @@
 //!
 //! `share-image <URL> <account/region/image> <recipient> <reason>`
 //!
-//! The environment has the credentials:
-//!
-//! - SHAREWARDEN_TLS_CA: a PEM file with the authority to trust, for an https URL.
-//! - SHAREWARDEN_TLS_CERTIFICATE and SHAREWARDEN_TLS_KEY: PEM files of the client certificate.
-//! - SHAREWARDEN_TOKEN_FILE: a file with the bearer token.
-//! - SHAREWARDEN_PRINCIPAL: the principal, for a service on this machine that trusts this name.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "an example of a program that is not ours reads its environment"
-)]
+//! The environment has the credentials: see [`ConnectOptions::from_environment`].
 
 use std::{
     env,
     error::Error,
     io::{self, Write},
+    iter,
     process::ExitCode,
 };
 
@@ -33,7 +25,10 @@ async fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            let _ = writeln!(io::stderr(), "error: {error}");
+            let error: &(dyn Error + 'static) = &*error;
+            let causes = iter::successors(Some(error), |&error| error.source());
+            let causes: Vec<_> = causes.map(ToString::to_string).collect();
+            let _ = writeln!(io::stderr(), "error: {}", causes.join(": "));
             ExitCode::FAILURE
         }
     }
@@ -48,7 +43,14 @@ async fn share() -> Result<String, Failed> {
     let [account_id, region, image_id] = image.split('/').collect::<Vec<_>>()[..] else {
         return Err(format!("{image:?} is not account/region/image").into());
     };
-    let client = Client::connect(&options(server)?).await?;
+    let server = server
+        .parse()
+        .map_err(|error| format!("{server:?} is not a URL: {error}"))?;
+    let options = ConnectOptions {
+        server,
+        ..ConnectOptions::from_environment()?
+    };
+    let client = Client::connect(&options).await?;
     let request = GrantSharePermissionRequest {
         account_id: account_id.into(),
         region: region.into(),
@@ -68,23 +70,4 @@ async fn share() -> Result<String, Failed> {
     };
     let state = change.state().as_str_name();
     Ok(format!("{} {state} {}", change.change_id, change.principal))
-}
-
-fn options(server: &str) -> Result<ConnectOptions, Failed> {
-    let server = server
-        .parse()
-        .map_err(|error| format!("{server:?} is not a URL: {error}"))?;
-    let file = |name: &str| env::var_os(name).map(Into::into);
-    let principal = env::var_os("SHAREWARDEN_PRINCIPAL").map(|name| {
-        let parsed = name.to_str().and_then(|name| name.parse().ok());
-        parsed.ok_or_else(|| format!("SHAREWARDEN_PRINCIPAL must be visible ASCII characters; it is {name:?}"))
-    });
-    Ok(ConnectOptions {
-        principal: principal.transpose()?,
-        tls_ca: file("SHAREWARDEN_TLS_CA"),
-        tls_certificate: file("SHAREWARDEN_TLS_CERTIFICATE"),
-        tls_key: file("SHAREWARDEN_TLS_KEY"),
-        token_file: file("SHAREWARDEN_TOKEN_FILE"),
-        ..ConnectOptions::new(server)
-    })
 }

@@ -16,6 +16,7 @@ use crate::{
         transition::{AccountState, Command},
     },
     store::{
+        connection,
         error::StoreError,
         rows::{
             changes::ChangeRow,
@@ -45,7 +46,8 @@ struct Found {
     now: Option<Timestamp>,
 }
 
-/// Loads the accounts. Inserts missing ledgers: an account may be new, and after a failover the new primary may lack commits.
+/// Loads the accounts, if the schema still admits this build. Inserts missing ledgers: an account may be new, and after a
+/// failover the new primary may lack commits.
 pub(super) async fn load(connection: &mut PgConnection, commands: &[Command]) -> Result<Loaded, StoreError> {
     let accounts: HashSet<_> = commands.iter().map(Command::account).collect();
     let mut found = read(connection, commands).await?;
@@ -93,6 +95,8 @@ async fn read(connection: &mut PgConnection, commands: &[Command]) -> Result<Fou
 
     let mut found = Found::default();
     let mut are_seen = vec![false; commands.len()];
+    let oldest_build = rows.first().map(|row| row.try_get(2)).transpose()?.flatten();
+    connection::admitted(oldest_build)?;
     for row in &rows {
         let number: i64 = row.try_get(0)?;
         let index = usize::try_from(number - 1).ok().filter(|index| *index < ids.len());
@@ -121,14 +125,14 @@ async fn read(connection: &mut PgConnection, commands: &[Command]) -> Result<Fou
 }
 
 /// The index of the first column of each table.
-const HEAD: usize = 2;
+const HEAD: usize = 3;
 const PERMISSION: usize = HEAD + HeadRow::COLUMNS.0.len();
 const REQUEST: usize = PERMISSION + PermissionRow::COLUMNS.0.len();
 const CHANGE: usize = REQUEST + RequestRow::COLUMNS.0.len();
 
 static STATEMENT: LazyLock<String> = LazyLock::new(|| {
     format!(
-        r#"SELECT touched.number, clock_timestamp(), {head}, {permission}, {request}, {change}
+        r#"SELECT touched.number, clock_timestamp(), (SELECT oldest_build FROM build_admission), {head}, {permission}, {request}, {change}
            FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::boolean[])
                WITH ORDINALITY AS touched (account_id, region, image_id, shared_account_id, request_id, is_first, number)
            LEFT JOIN ledger ON touched.is_first AND ledger.account_id = touched.account_id

@@ -1,10 +1,12 @@
 //! The way to Postgres: [`Database`] runs statements on connections of a pool, with a time limit and measured.
 //!
 //! [`options`] is how it connects, [`cache`] the connection cache in front of the driver's pool, [`health`] decides which
-//! connections are checked, [`pooler`] finds a pooler that shares sessions, [`schema`] applies and compares the migrations.
+//! connections are checked, [`pooler`] finds a pooler that shares sessions, [`schema`] applies and compares the migrations, and
+//! [`installation`] tells which builds run.
 
 mod cache;
 mod health;
+mod installation;
 mod options;
 mod pooler;
 mod schema;
@@ -34,7 +36,9 @@ use cache::{ConnectionCache, PooledConnection};
 use health::ConnectionHealth;
 
 pub(in crate::store) use cache::PlanCacheMode;
+pub use installation::{Installation, RunningBuild};
 pub use schema::MigrationStep;
+pub(in crate::store) use schema::{BUILD, admitted};
 
 impl DatabaseConfig {
     /// The settings of the shared pool: the lanes of the committer have connections of their own.
@@ -173,7 +177,7 @@ impl Database {
     /// Applies the migrations that are missing.
     ///
     /// # Errors
-    /// When Postgres does not answer, or has migrations that this version does not know.
+    /// When Postgres does not answer, or its schema does not admit this build, or would not admit a running replica.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         self.migrate_telling(&mut |_| ()).await
     }
@@ -181,21 +185,21 @@ impl Database {
     /// Does the same, and tells before and after each migration. They take effect together, when this returns.
     ///
     /// # Errors
-    /// When Postgres does not answer, or has migrations that this version does not know.
+    /// When Postgres does not answer, or its schema does not admit this build, or would not admit a running replica.
     pub async fn migrate_telling(&self, tell: &mut (dyn FnMut(MigrationStep<'_>) + Send)) -> Result<(), StoreError> {
         self.check_sessions().await?;
         schema::migrate(&self.cache.pool, &self.cache.clock, tell).await
     }
 
-    /// Checks that Postgres answers, takes writes, has the schema of this version, and gives each connection its own session.
+    /// Checks that Postgres answers, takes writes, has a schema that admits this build, and gives each connection its own
+    /// session.
     ///
     /// # Errors
     /// When one of these is not so.
     pub async fn check(&self) -> Result<(), StoreError> {
         self.check_sessions().await?;
         self.check_exhausted()?;
-        let (applied, read_only) = self.run(async |connection| schema::state(connection).await).await?;
-        schema::check(applied, read_only)
+        schema::check(self.run(async |connection| schema::state(connection).await).await?)
     }
 
     /// Does the same on a new connection, whose error says why Postgres cannot be reached.
@@ -215,8 +219,7 @@ impl Database {
             Ok(state)
         };
         let state = tokio::time::timeout(self.timeout(), state).await;
-        let (applied, read_only) = state.unwrap_or(Err(StoreError::Timeout(self.timeout())))?;
-        schema::check(applied, read_only)?;
+        schema::check(state.unwrap_or(Err(StoreError::Timeout(self.timeout())))?)?;
         self.check_sessions().await
     }
 

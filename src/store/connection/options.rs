@@ -29,10 +29,11 @@ pub(super) fn session_settings(settings: &DatabaseConfig) -> String {
     let lock_timeout = (settings.statement_timeout / 2).as_millis();
     // Statements find rows by key, and each has one good plan. In the mode `auto` Postgres estimates a plan for the given values
     // to be slightly cheaper and plans each time, which takes longer than the statement. Compiling (`jit`) takes longer, too.
+    // The driver would log each notice, such as that a table exists already.
     format!(
         "SET statement_timeout = {statement_timeout}; SET lock_timeout = {lock_timeout}; \
          SET idle_in_transaction_session_timeout = {statement_timeout}; SET timezone = 'UTC'; \
-         SET plan_cache_mode = force_generic_plan; SET jit = off"
+         SET plan_cache_mode = force_generic_plan; SET jit = off; SET client_min_messages = warning"
     )
 }
 

@@ -1,4 +1,8 @@
-//! Applies the migrations, and checks that the database has exactly these.
+//! Applies the migrations, and checks that this build may use the schema.
+//!
+//! The number of a build is the version of its newest migration. A build needs its own migrations, and accepts newer ones as
+//! long as `build_admission` admits it. A migration only expands the schema and raises that number to the oldest build that it
+//! admits; [`finalize`] raises it to the newest migration.
 
 use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
@@ -12,6 +16,8 @@ use crate::{
     store::error::{PostgresFault, StoreError},
 };
 
+use super::installation;
+
 /// A step of a migration of the schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MigrationStep<'a> {
@@ -23,6 +29,15 @@ pub struct MigrationStep<'a> {
     pub took: Option<Duration>,
 }
 
+/// What a check compares.
+pub(super) struct SchemaState {
+    /// None before the first `migrate`.
+    applied: Vec<AppliedMigration>,
+    /// None before the migration that creates `build_admission`.
+    oldest_build: Option<i64>,
+    is_read_only: bool,
+}
+
 /// The version of a migration, its checksum, and whether it succeeded.
 type AppliedMigration = (i64, Vec<u8>, bool);
 
@@ -32,7 +47,15 @@ static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrator = sqlx::migrate!();
     // Every role that may connect could hold the driver's advisory lock.
     migrator.set_locking(false);
+    // Migrations of newer builds are accepted by `check`.
+    migrator.set_ignore_missing(true);
     migrator
+});
+
+/// The number of this build: the version of its newest migration.
+pub(in crate::store) static BUILD: LazyLock<i64> = LazyLock::new(|| {
+    let versions = MIGRATOR.iter().map(|migration| migration.version);
+    versions.max().unwrap_or_default()
 });
 
 /// A migration waits for a lock for at most 30 s: other sessions queue behind it.
@@ -44,23 +67,42 @@ const LOCK: &str = "LOCK TABLE _sqlx_migrations IN SHARE UPDATE EXCLUSIVE MODE";
 
 const VERSIONS: &str = "SELECT version FROM _sqlx_migrations";
 
-/// Applies the missing migrations in one transaction: all of them, or none.
+/// Applies the missing migrations in one transaction: all of them, or none. An empty database admits only this build.
 pub(super) async fn migrate(
     pool: &PgPool,
     clock: &Clock,
     tell: &mut (dyn FnMut(MigrationStep<'_>) + Send),
 ) -> Result<(), StoreError> {
+    locked(pool, async |connection| {
+        // If two sessions create the table at once, one of them gets an error, and then the table is there.
+        if connection.ensure_migrations_table(MIGRATIONS).await.is_err() {
+            connection.ensure_migrations_table(MIGRATIONS).await?;
+        }
+        migrate_locked(connection, clock, tell).await
+    })
+    .await
+}
+
+/// Admits only builds with all migrations of the database, in one transaction.
+pub(super) async fn finalize(pool: &PgPool) -> Result<(), StoreError> {
+    locked(pool, finalize_locked).await
+}
+
+async fn locked(
+    pool: &PgPool,
+    change: impl AsyncFnOnce(&mut PgConnection) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     let mut connection = pool.acquire().await?;
     // The next user of the pool would have the lock timeout.
     connection.close_on_drop();
     sqlx::query(LIMIT_LOCK_TIMEOUT).execute(&mut *connection).await?;
-    match migrate_locked(&mut connection, clock, tell).await {
+    match change(&mut connection).await {
         Err(error) if error.is_lock_timeout() => Err(StoreError::Schema(
-            "nothing was migrated, because another session holds a lock: another migration, or an open transaction of a server or a \
-             dashboard. Run `sharewarden migrate` again when it has ended; pg_locks shows it"
+            "nothing was changed, because another session holds a lock: another migration, or an open transaction of a server or a \
+             dashboard. Run the command again when it has ended; pg_locks shows it"
                 .into(),
         )),
-        migrated => migrated,
+        changed => changed,
     }
 }
 
@@ -70,10 +112,6 @@ async fn migrate_locked(
     clock: &Clock,
     tell: &mut (dyn FnMut(MigrationStep<'_>) + Send),
 ) -> Result<(), StoreError> {
-    // If two sessions create the table at once, one of them gets an error, and then the table is there.
-    if connection.ensure_migrations_table(MIGRATIONS).await.is_err() {
-        connection.ensure_migrations_table(MIGRATIONS).await?;
-    }
     let mut transaction = connection.begin().await?;
     sqlx::query(LOCK).execute(&mut *transaction).await?;
     let applied: Vec<i64> = sqlx::query_scalar(VERSIONS).fetch_all(&mut *transaction).await?;
@@ -87,19 +125,52 @@ async fn migrate_locked(
         MIGRATOR.run_to(version, &mut *transaction).await?;
         tell(step(Some(clock.monotonic_now().since(begun))));
     }
-    // Compares those that were applied before.
-    MIGRATOR.run(&mut *transaction).await?;
+    check(state(&mut transaction).await?)?;
+    if applied.is_empty() {
+        installation::admit(&mut transaction, *BUILD).await?;
+    } else if let Some(running) = installation::not_admitted(&mut transaction).await? {
+        return Err(StoreError::Schema(format!(
+            "nothing was migrated, because the new schema would not admit {running}: stop them, or first upgrade to a version \
+             between"
+        )));
+    }
     Ok(transaction.commit().await?)
 }
 
-pub(super) fn check(applied: Vec<AppliedMigration>, read_only: bool) -> Result<(), StoreError> {
-    if read_only {
+#[expect(clippy::disallowed_methods, reason = "the owner's command; no caller waits for it")]
+async fn finalize_locked(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let mut transaction = connection.begin().await?;
+    let state = state(&mut transaction).await?;
+    let newest = state.applied.iter().map(|(version, ..)| *version).max();
+    check(state)?;
+    sqlx::query(LOCK).execute(&mut *transaction).await?;
+    if newest.is_some_and(|newest| newest > *BUILD) {
+        return Err(StoreError::Schema(format!(
+            "not finalized, because the schema is newer than this program: it has migration {}, and this program is build {}; run \
+             `finalize` of the newer program",
+            newest.unwrap_or_default(),
+            *BUILD
+        )));
+    }
+    installation::admit(&mut transaction, *BUILD).await?;
+    if let Some(running) = installation::not_admitted(&mut transaction).await? {
+        return Err(StoreError::Schema(format!(
+            "not finalized, because {running}: replace them, then run `sharewarden finalize` again"
+        )));
+    }
+    Ok(transaction.commit().await?)
+}
+
+/// Checks that the schema has all migrations of this build, and admits it.
+pub(super) fn check(state: SchemaState) -> Result<(), StoreError> {
+    if state.is_read_only {
         return Err(StoreError::Postgres {
             what: "the server is read-only".into(),
             fault: PostgresFault::Server,
         });
     }
-    let mut applied: BTreeMap<_, _> = applied
+    let mut applied: BTreeMap<_, _> = state
+        .applied
         .into_iter()
         .map(|(version, checksum, success)| (version, (checksum, success)))
         .collect();
@@ -120,27 +191,48 @@ pub(super) fn check(applied: Vec<AppliedMigration>, read_only: bool) -> Result<(
             Some(_) => {}
         }
     }
-    match applied.keys().next() {
-        None => Ok(()),
-        Some(version) => Err(StoreError::Schema(format!(
-            "the schema is newer than this version: it has migration {version}; run a newer sharewarden"
-        ))),
+    if let Some((version, _)) = applied.iter().find(|(_, (_, success))| !success) {
+        return Err(StoreError::Schema(format!(
+            "migration {version} of the database is not complete"
+        )));
+    }
+    admitted(state.oldest_build)
+}
+
+/// Checks that this build may use the schema. `oldest_build` is the value of `build_admission`.
+pub(in crate::store) fn admitted(oldest_build: Option<i64>) -> Result<(), StoreError> {
+    match oldest_build {
+        None => Err(StoreError::corrupt("build_admission", "the row is missing")),
+        Some(oldest_build) if oldest_build > *BUILD => Err(StoreError::NotAdmitted {
+            build: *BUILD,
+            oldest_build,
+        }),
+        Some(_) => Ok(()),
     }
 }
 
-/// The migrations of the database (none before the first `migrate`), and whether the server is read-only.
-pub(super) async fn state(connection: &mut PgConnection) -> Result<(Vec<AppliedMigration>, bool), sqlx::Error> {
-    let state = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL, current_setting('transaction_read_only')::boolean";
-    let (migrated, read_only) = sqlx::query_as::<_, (bool, bool)>(state)
+pub(super) async fn state(connection: &mut PgConnection) -> Result<SchemaState, sqlx::Error> {
+    let tables = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL, to_regclass('build_admission') IS NOT NULL,
+            current_setting('transaction_read_only')::boolean";
+    let (is_migrated, has_admission, is_read_only) = sqlx::query_as::<_, (bool, bool, bool)>(tables)
         .fetch_one(&mut *connection)
         .await?;
-    if !migrated {
-        return Ok((Vec::new(), read_only));
+    let mut state = SchemaState {
+        applied: Vec::new(),
+        oldest_build: None,
+        is_read_only,
+    };
+    if is_migrated {
+        state.applied = sqlx::query_as("SELECT version, checksum, success FROM _sqlx_migrations")
+            .fetch_all(&mut *connection)
+            .await?;
     }
-    let applied = sqlx::query_as("SELECT version, checksum, success FROM _sqlx_migrations")
-        .fetch_all(connection)
-        .await?;
-    Ok((applied, read_only))
+    if has_admission {
+        state.oldest_build = sqlx::query_scalar("SELECT oldest_build FROM build_admission")
+            .fetch_optional(connection)
+            .await?;
+    }
+    Ok(state)
 }
 
 #[cfg(test)]
@@ -150,5 +242,11 @@ mod tests {
     #[test]
     fn every_migration_can_run_in_the_one_transaction() {
         assert!(MIGRATOR.iter().all(|migration| !migration.no_tx));
+    }
+
+    #[test]
+    fn the_versions_of_the_migrations_have_no_gap() {
+        let versions = MIGRATOR.iter().map(|migration| migration.version);
+        assert_eq!(versions.collect::<Vec<_>>(), (1..=*BUILD).collect::<Vec<_>>());
     }
 }

@@ -10,7 +10,10 @@ use std::time::Duration;
 use crate::{
     clock::Clock,
     domain::ReplicaId,
-    store::{connection::Database, error::StoreError},
+    store::{
+        connection::{BUILD, Database},
+        error::StoreError,
+    },
     worker::{NextRound, Trigger, Worker},
 };
 
@@ -37,7 +40,8 @@ impl<W: Worker<Error = StoreError>> OneAcrossReplicas<W> {
         }
     }
 
-    /// Takes or renews the lease. False while another replica holds it, or while a transaction locks the row.
+    /// Takes or renews the lease. False while another replica holds it, while a transaction locks the row, or if the schema
+    /// does not admit this build.
     /// A missing row is an error: otherwise no replica would run the worker, and nobody would notice.
     async fn take(&mut self, lease: Duration) -> Result<bool, StoreError> {
         let query = sqlx::query!(
@@ -45,12 +49,14 @@ impl<W: Worker<Error = StoreError>> OneAcrossReplicas<W> {
                  expires_at = statement_timestamp() + make_interval(secs => $3)
              WHERE worker = (
                  SELECT worker FROM worker_lease
-                 WHERE worker = $1 AND (owner = $2 OR expires_at <= statement_timestamp()) FOR UPDATE SKIP LOCKED)
+                 WHERE worker = $1 AND (owner = $2 OR expires_at <= statement_timestamp())
+                   AND (SELECT oldest_build FROM build_admission) <= $4 FOR UPDATE SKIP LOCKED)
              RETURNING epoch)
              SELECT (SELECT epoch FROM taken) AS epoch, EXISTS (SELECT FROM worker_lease WHERE worker = $1) AS "exists!""#,
             W::NAME,
             self.owner.0,
             lease.as_secs_f64(),
+            *BUILD,
         );
         let found = self.database.run(async |conn| query.fetch_one(conn).await).await?;
         if !found.exists {

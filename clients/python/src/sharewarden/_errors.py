@@ -108,7 +108,8 @@ class CallError(Error):
 
     def __init__(self, status: Status, request_id: str = "") -> None:
         message = status.message.rstrip(".") or status.code.name
-        super().__init__(f"{message} ({status.reason or status.code.name})")
+        rules = "".join(f"; {each.field}: {each.description}" for each in status.violations)
+        super().__init__(f"{message} ({status.reason or status.code.name}){rules}")
         self.status = status
         """The status, with `code`, `message`, `violations` and `retry_delay` (seconds)."""
         self.reason = status.reason

@@ -32,6 +32,8 @@ GRANT UPDATE (note) ON ledger_checkpoint TO sharewarden_writer;
 GRANT SELECT, INSERT, UPDATE ON ledger, ledger_tile, change, share_permission, share_interval, audit_rollup, audit_ranking,
     audit_ranking_total, audit_summary_progress TO sharewarden_writer;
 GRANT SELECT, UPDATE ON worker_lease TO sharewarden_writer;
+GRANT SELECT ON build_admission TO sharewarden_writer;
+GRANT SELECT, INSERT, UPDATE, DELETE ON replica TO sharewarden_writer;
 GRANT SELECT ON audit_archive, audit_entry_default, audit_entry_uncounted TO sharewarden_writer;
 GRANT USAGE ON SCHEMA reporting TO sharewarden_writer, sharewarden_reader;
 GRANT SELECT ON ALL TABLES IN SCHEMA reporting TO sharewarden_writer, sharewarden_reader;

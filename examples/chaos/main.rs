@@ -4,7 +4,8 @@
 //! `cargo run --release --example chaos -- --minutes 10 [--seed N] [--replicas 3] [--clients 8] [--keep FOLDER]`
 //!
 //! `--old PROGRAM` upgrades the replicas from another build to this one during the run; with `--rollback`, back and
-//! forward again. One ready replica is then always out of the reach of faults, and a moment without one is a violation.
+//! forward again. `scripts/chaos-upgrade` builds both. One ready replica is then always out of the reach of faults, and a
+//! moment without one is a violation.
 //!
 //! It needs only PostgreSQL's binaries; replicas are processes of this program. A seed selects the same requests, faults, cuts
 //! and kills. The timing of processes and sockets differs, so two runs with one seed are similar but not equal. The exit
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
             runtime.block_on(replica(config, off_by.parse().unwrap()));
             ExitCode::SUCCESS
         }
+        ["finalize", url] => as_owner(runtime.block_on(finalize(url))),
         ["migrate", url] => as_owner(runtime.block_on(migrate(url))),
         _ => runtime.block_on(run(&options(&words))),
     }
@@ -167,6 +169,13 @@ async fn migrate(url: &str) -> Result<(), StoreError> {
     let migrated = database.migrate().await;
     database.close().await;
     migrated
+}
+
+async fn finalize(url: &str) -> Result<(), StoreError> {
+    let database = database(url);
+    let finalized = database.finalize().await;
+    database.close().await;
+    finalized
 }
 
 /// A server as `sharewarden serve` runs it, but with a skewed clock.

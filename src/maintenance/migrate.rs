@@ -17,9 +17,15 @@ pub(super) async fn migrate(options: &ConfigOptions, results: ResultPrinter) -> 
             None => results.text(format_args!("migration {version} ({name}): ")),
             Some(took) => {
                 migrations += 1;
-                let migration = json!({ "version": version.to_string(), "name": name, "took": format!("{:.3}s", took.as_secs_f64()) });
+                let migration =
+                    json!({ "version": version, "name": name, "took": format!("{:.3}s", took.as_secs_f64()) });
                 let told = results.json(&json!({ "migration": migration }));
-                told.and_then(|()| results.text(format_args!("{}\n", humantime::format_duration(whole_milliseconds(took)))))
+                told.and_then(|()| {
+                    results.text(format_args!(
+                        "{}\n",
+                        humantime::format_duration(whole_milliseconds(took))
+                    ))
+                })
             }
         };
     })

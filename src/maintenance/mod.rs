@@ -1,8 +1,8 @@
 //! The commands that work on the database or the configuration without a server: `config check`, `migrate`, `finalize`,
 //! `audit archive` and `audit confirm`.
 //!
-//! With `-o json` a command prints its results as JSON lines on standard output, and no notes. uint64 values are texts there, as
-//! in proto3 JSON.
+//! With `-o json` a command prints its results as JSON lines on standard output, and no notes. Indexes and counts of
+//! entries are texts there, as in proto3 JSON.
 
 mod archive;
 mod config_check;

@@ -53,9 +53,12 @@ pub enum ServerError {
         /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Postgres does not answer, or its schema does not admit this build.
+    /// Postgres does not answer, or refuses.
     #[error("the audit store cannot be used (database.url)")]
-    Store(#[from] StoreError),
+    Store(#[source] StoreError),
+    /// The schema does not admit this build, or it was not migrated or finalized.
+    #[error(transparent)]
+    Schema(StoreError),
     /// AWS does not answer, or the credentials are wrong.
     #[error("cannot connect to AWS")]
     Connect(#[from] AwsConnectError),
@@ -79,6 +82,15 @@ pub enum ServerError {
     Confirm(#[from] ConfirmError),
 }
 
+impl From<StoreError> for ServerError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Schema(_) | StoreError::NotAdmitted { .. } => Self::Schema(error),
+            error => Self::Store(error),
+        }
+    }
+}
+
 impl ServerError {
     /// True if Postgres does not answer now.
     pub fn is_store_away(&self) -> bool {
@@ -87,10 +99,7 @@ impl ServerError {
 
     /// True if the schema does not admit this build, and cannot be migrated.
     pub fn is_schema(&self) -> bool {
-        matches!(
-            self,
-            Self::Store(StoreError::Schema(_) | StoreError::NotAdmitted { .. })
-        )
+        matches!(self, Self::Schema(_))
     }
 }
 

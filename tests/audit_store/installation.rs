@@ -1,12 +1,18 @@
 //! Which builds may use the schema: what `migrate` and `finalize` do, and refuse.
 
-use sharewarden::{domain::ReplicaId, store::RunningBuild};
+use sharewarden::{
+    domain::{
+        Action, ReplicaId,
+        transition::{Command, WorkOutcome},
+    },
+    store::{CommitError, RunningBuild},
+};
 use sharewarden_testkit::stack::*;
 use uuid::Uuid;
 
 use crate::{
     roles::{Login, assert_refused},
-    store::Store,
+    store::{Store, intent, key, settle},
 };
 
 /// A replica of build 1, which every schema refuses that is finalized.
@@ -118,6 +124,58 @@ async fn a_running_replica_is_counted_once_and_old_rows_are_removed() {
     assert_eq!(rows.fetch_one(&store.pool).await.unwrap(), 3, "one of them has ended");
     store.database.forget_replica(other).await.unwrap();
     assert_eq!(store.database.installation().await.unwrap().running, [running(1)]);
+    store.close().await;
+}
+
+/// P15. What a replica of an older build still holds, or finds due, is left to newer builds.
+#[tokio::test]
+async fn a_build_that_is_not_admitted_claims_renews_and_settles_nothing() {
+    let mut store = Store::open().await;
+    let permission = key(ACCOUNT, RECIPIENT);
+    for answer in store
+        .commit(vec![Command::Open(intent(permission.clone(), Action::Grant, "ann"))])
+        .await
+    {
+        answer.unwrap();
+    }
+    let [work] = &store.take_work()[..] else {
+        panic!("one change, one piece of work")
+    };
+    let state = "SELECT (SELECT array_agg(p::text) FROM share_permission AS p)::text
+        || (SELECT array_agg(c::text) FROM change AS c)::text || (SELECT array_agg(l::text) FROM ledger AS l)::text";
+    let state = async |store: &Store| {
+        sqlx::query_scalar::<_, String>(state)
+            .fetch_one(&store.pool)
+            .await
+            .unwrap()
+    };
+    store
+        .execute("UPDATE share_permission SET lease_expires_at = now() - interval '1 s'")
+        .await;
+    store
+        .execute("UPDATE build_admission SET oldest_build = oldest_build + 9000")
+        .await;
+    let before = state(&store).await;
+    let claim = || Command::Claim(permission.clone());
+    let renewal = Command::Renew {
+        key: permission.clone(),
+        epoch: work.epoch,
+        attempts: Vec::new(),
+    };
+    for command in [claim(), renewal, settle(work, WorkOutcome::Succeeded)] {
+        let answers = store.commit(vec![command]).await;
+        assert!(matches!(answers[..], [Err(CommitError::Unavailable)]), "{answers:?}");
+    }
+    assert_eq!(state(&store).await, before);
+    assert!(store.take_work().is_empty());
+
+    store
+        .execute("UPDATE build_admission SET oldest_build = oldest_build - 9000")
+        .await;
+    for answer in store.commit(vec![claim()]).await {
+        answer.unwrap();
+    }
+    assert_eq!(store.take_work().len(), 1, "an admitted build takes it up");
     store.close().await;
 }
 

@@ -193,20 +193,23 @@ async fn said_by(stack: &Stack, shell: &str, arguments: &[&str]) -> Option<Strin
     Some(String::from_utf8(output.stdout).unwrap())
 }
 
+/// Command lines that are completed, and the last word that they get.
+const COMPLETED_LINES: [(&str, &str); 6] = [
+    ("sharewarden gra", "grant"),
+    ("sharewarden list --account 1", ACCOUNT),
+    ("sharewarden images -r eu", REGION),
+    ("sharewarden get -a 111122223333 -r eu-central-1 --image wsi-ba", IMAGE),
+    ("sharewarden get -a 444455556666 --with 2", OTHER_RECIPIENT),
+    (
+        "sharewarden get 111122223333/eu-central-1/wsi-ba",
+        "111122223333/eu-central-1/wsi-basewin11",
+    ),
+];
+
 #[tokio::test]
 async fn fish_completes_with_the_script_that_the_program_prints() {
     let stack = Stack::start_with(ROLES).await;
-    for (line, expected) in [
-        ("sharewarden gra", "grant"),
-        ("sharewarden list --account 1", ACCOUNT),
-        ("sharewarden images -r eu", REGION),
-        ("sharewarden get -a 111122223333 -r eu-central-1 --image wsi-ba", IMAGE),
-        ("sharewarden get -a 444455556666 --with 2", OTHER_RECIPIENT),
-        (
-            "sharewarden get 111122223333/eu-central-1/wsi-ba",
-            "111122223333/eu-central-1/wsi-basewin11",
-        ),
-    ] {
+    for (line, expected) in COMPLETED_LINES {
         let script =
             format!("set -x PATH $PROGRAMS $PATH; sharewarden completions fish | source; complete -C '{line}'");
         let Some(said) = said_by(&stack, "fish", &["--no-config", "-c", &script]).await else {
@@ -235,17 +238,7 @@ const ZSH: &str = r#"
 #[tokio::test]
 async fn zsh_completes_with_the_script_that_the_program_prints() {
     let stack = Stack::start_with(ROLES).await;
-    for (line, expected) in [
-        ("sharewarden gra", "grant"),
-        ("sharewarden list --account 1", ACCOUNT),
-        ("sharewarden images -r eu", REGION),
-        ("sharewarden get -a 111122223333 -r eu-central-1 --image wsi-ba", IMAGE),
-        ("sharewarden get -a 444455556666 --with 2", OTHER_RECIPIENT),
-        (
-            "sharewarden get 111122223333/eu-central-1/wsi-ba",
-            "111122223333/eu-central-1/wsi-basewin11",
-        ),
-    ] {
+    for (line, expected) in COMPLETED_LINES {
         let script = format!("LINE='{line}'; {ZSH}");
         let Some(said) = said_by(&stack, "zsh", &["-f", "-c", &script]).await else {
             break;

@@ -47,7 +47,7 @@ async fn results_are_json_lines_and_nothing_else_is_printed() {
         );
     };
     told(last, steps.len());
-    assert_eq!(steps[0]["migration"]["version"], "1");
+    assert_eq!(steps[0]["migration"]["version"], 1);
     assert_eq!(steps[0]["migration"]["name"], "ledger");
     let took = |step: &Value| {
         step["migration"]["took"]

@@ -13,7 +13,7 @@ use crate::{
 use super::schema::{self, BUILD};
 
 /// A replica counts as running for this long after it was seen last.
-pub(in crate::store) const RUNNING_FOR: Duration = Duration::from_mins(1);
+const RUNNING_FOR: Duration = Duration::from_mins(1);
 
 /// How long the row of a replica that ended without a goodbye is kept.
 const KEPT_FOR: Duration = Duration::from_mins(10);

@@ -4,6 +4,7 @@
 //! [`upstream`] (answers of AWS), [`transition`] (the effect of every command on an account) and [`convergence`] (the next step
 //! of a change). [`recorded_state`] is for auditors: what the entries of a ledger say about the other tables.
 
+pub mod authentication;
 pub mod causes;
 pub mod change;
 pub mod convergence;
@@ -22,6 +23,7 @@ pub mod transition;
 pub mod upstream;
 
 pub use crate::ledger::{AccountId, Invalid, KindName, Timestamp};
+pub use authentication::CredentialKind;
 pub use causes::{causes, with_causes};
 pub use change::{Action, Cause, Change, ChangeFailure, ChangeState, FailureReason, Intent};
 pub use entry::{

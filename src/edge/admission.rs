@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, header::ORIGIN};
 use tower::Service;
 
 use crate::{
-    domain::{Principal, Timestamp},
+    domain::{CredentialKind, Principal, Timestamp},
     policy::{
         Policy,
         roles::{Privilege, Scope},
@@ -21,7 +21,7 @@ use crate::{
 };
 
 use super::{
-    AuthenticationFailure, Authenticator, CredentialKind, Identity, RefusedCallers,
+    AuthenticationFailure, Authenticator, Identity, RefusedCallers,
     answers::{Answers, CallMemory},
     limits::{Limit, LimitReached, Limits, Permit, PermitBody},
     listener::Peer,

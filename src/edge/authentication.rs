@@ -6,9 +6,12 @@
 
 use http::{HeaderMap, header::AUTHORIZATION};
 
-use crate::{clock::Clock, domain::Timestamp};
+use crate::{
+    clock::Clock,
+    domain::{CredentialKind, Timestamp},
+};
 
-use super::{AuthenticationFailure, CredentialKind, Identity, Tokens, listener::Peer};
+use super::{AuthenticationFailure, Identity, Tokens, listener::Peer};
 
 /// The metadata in which a trusted proxy or a client on this machine names the principal.
 pub const PRINCIPAL: &str = "x-sharewarden-principal";

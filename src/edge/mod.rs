@@ -24,8 +24,7 @@ pub(crate) mod trace_context;
 pub(crate) use authentication::only_header;
 pub use authentication::{Authenticator, PRINCIPAL};
 pub use identity::{
-    AuthenticationFailure, CredentialKind, Identity, ServerTls, TlsProblem, TlsStream, TokenKeys, TokenKeysProblem,
-    Tokens,
+    AuthenticationFailure, Identity, ServerTls, TlsProblem, TlsStream, TokenKeys, TokenKeysProblem, Tokens,
 };
 pub use refused::CountRefused;
 pub(crate) use refused::RefusedCallers;

@@ -7,8 +7,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     clock::Clock,
     config::{RoleConfig, ShareWith},
-    domain::{AccountId, Principal, Region},
-    edge::CredentialKind,
+    domain::{AccountId, CredentialKind, Principal, Region},
     policy::{
         Policy, PolicySet,
         roles::{Privilege, Scope},

@@ -7,8 +7,8 @@ use tonic::{Request, Status};
 
 use crate::{
     clock::Clock,
-    domain::{Principal, Timestamp, TraceId},
-    edge::{CredentialKind, RefusedCallers, admission::Admitted, answers::CallMemory},
+    domain::{CredentialKind, Principal, Timestamp, TraceId},
+    edge::{RefusedCallers, admission::Admitted, answers::CallMemory},
     policy::roles::Privilege,
 };
 

@@ -11,9 +11,9 @@ use x509_cert::{
     ext::pkix::{SubjectAltName, name::GeneralName},
 };
 
-use crate::domain::{Principal, Timestamp};
+use crate::domain::{CredentialKind, Principal, Timestamp};
 
-use super::{AuthenticationFailure, CredentialKind, Identity};
+use super::{AuthenticationFailure, Identity};
 
 const SPIFFE: &str = "spiffe:";
 

@@ -11,7 +11,7 @@ mod tls;
 mod token;
 mod token_keys;
 
-use crate::domain::{Principal, Timestamp};
+use crate::domain::{CredentialKind, Principal, Timestamp};
 
 pub use tls::{ServerTls, TlsProblem, TlsStream};
 pub use token::Tokens;
@@ -26,17 +26,6 @@ pub struct Identity {
     pub credentials: Vec<CredentialKind>,
     /// When the credentials expire. `None`: never.
     pub until: Option<Timestamp>,
-}
-
-/// How a caller proved its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CredentialKind {
-    /// A client certificate.
-    Certificate,
-    /// A bearer token.
-    Token,
-    /// A name in a header, from this machine. It is not verified.
-    TrustedHeader,
 }
 
 /// Why authentication failed. For the log and the metric; the caller does not see it.

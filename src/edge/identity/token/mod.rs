@@ -10,9 +10,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
-use crate::{clock::Clock, config::JwtConfig, domain::Timestamp};
+use crate::{
+    clock::Clock,
+    config::JwtConfig,
+    domain::{CredentialKind, Timestamp},
+};
 
-use super::{AuthenticationFailure, CredentialKind, Identity, TokenKeys};
+use super::{AuthenticationFailure, Identity, TokenKeys};
 
 /// Maximum size of a token's encoded header. It is parsed before the signature is verified.
 const MAX_HEADER_BYTES: usize = 4096;

@@ -58,5 +58,5 @@ done <"$work/recipes"
 curl -sf "$simulator/_simulator/state" | grep -q '"team": *"desktop"' || die "the help of the simulator set no tags"
 image_of_help=$simulator/_simulator/images/eu-central-1/wsi-basewin11
 curl -sf -X DELETE "$simulator/_simulator/faults" && curl -sf -X PUT -d AVAILABLE "$image_of_help/state" &&
-  curl -sf -X PUT -d '{}' "$image_of_help/tags" || die "the simulator is not as it was"
+  curl -sf -X PUT -d stage=released "$image_of_help/tags" || die "the simulator is not as it was"
 ok "the curl commands of the simulator's help work"

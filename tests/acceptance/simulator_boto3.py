@@ -89,8 +89,9 @@ def check_tags(owner):
     """Reads tags as Cloud Custodian does: it asks GetResources for the ARNs of the images that it found."""
     arn = f"arn:aws:workspaces:{REGION}:{OWNER}:workspaceimage/{IMAGE}"
     tagging = client("resourcegroupstaggingapi", f"AKIA{OWNER}")
-    expected = [{"ResourceARN": arn, "Tags": [{"Key": "team", "Value": "desktop"}]}]
-    owner.create_tags(ResourceId=IMAGE, Tags=expected[0]["Tags"])
+    tags = [{"Key": "stage", "Value": "released"}, {"Key": "team", "Value": "desktop"}]
+    expected = [{"ResourceARN": arn, "Tags": tags}]
+    owner.create_tags(ResourceId=IMAGE, Tags=tags[1:])
     check(owner.describe_tags(ResourceId=IMAGE)["TagList"], expected[0]["Tags"], "the tags of an image")
     found = tagging.get_resources(ResourceARNList=[arn, arn.replace(IMAGE, PENDING)])["ResourceTagMappingList"]
     check(found, expected, "the tags of images by ARN")
@@ -99,7 +100,9 @@ def check_tags(owner):
     )
     check([item for page in pages for item in page["ResourceTagMappingList"]], expected, "the tagged images")
     owner.delete_tags(ResourceId=IMAGE, TagKeys=["team"])
-    check(tagging.get_resources()["ResourceTagMappingList"], [], "images without tags are not listed")
+    check(owner.describe_tags(ResourceId=IMAGE)["TagList"], tags[:1], "a deleted tag is gone")
+    listed = [item["ResourceARN"] for item in tagging.get_resources()["ResourceTagMappingList"]]
+    check(arn.replace(IMAGE, PENDING) in listed, False, "images without tags are not listed")
 
 
 def main():

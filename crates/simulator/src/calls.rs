@@ -29,7 +29,7 @@ pub struct ApiCall {
     pub account: Option<String>,
     /// The Region of the call.
     pub region: Option<String>,
-    /// The image in the request. For a copy, the source.
+    /// The image in the request. For a copy, the source. None if the request is about several.
     pub image: Option<String>,
     /// `SharedAccountId`.
     pub shared_account: Option<String>,

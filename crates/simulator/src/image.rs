@@ -30,6 +30,9 @@ pub struct Image {
     /// True for an image with the customer's own Windows licence.
     #[serde(default)]
     pub byol: bool,
+    /// The operating system.
+    #[serde(default)]
+    pub operating_system: OperatingSystem,
     /// Creation time.
     #[serde(default = "now", with = "time::serde::rfc3339")]
     pub created: OffsetDateTime,
@@ -57,6 +60,27 @@ pub enum ImageState {
     Error,
 }
 
+/// OperatingSystemType of the WorkSpaces API.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum OperatingSystem {
+    /// Windows.
+    #[default]
+    Windows,
+    /// Any Linux.
+    Linux,
+}
+
+impl OperatingSystem {
+    /// AWS's name of the operating system.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Windows => "WINDOWS",
+            Self::Linux => "LINUX",
+        }
+    }
+}
+
 impl ImageState {
     /// AWS's name of the state.
     pub fn name(self) -> &'static str {
@@ -80,6 +104,7 @@ impl Image {
             description: String::new(),
             state: ImageState::Available,
             byol: false,
+            operating_system: OperatingSystem::Windows,
             created: now(),
             available_at: None,
             shared_with: BTreeSet::new(),
@@ -109,6 +134,20 @@ impl Image {
         self
     }
 
+    /// Makes it a Linux image.
+    #[must_use]
+    pub fn with_linux(mut self) -> Self {
+        self.operating_system = OperatingSystem::Linux;
+        self
+    }
+
+    /// Adds a tag, or replaces its value.
+    #[must_use]
+    pub fn tagged(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.tags.insert(key.into(), value.into());
+        self
+    }
+
     /// Makes it PENDING until this time.
     #[must_use]
     pub(super) fn building_until(mut self, available_at: OffsetDateTime) -> Self {
@@ -132,7 +171,7 @@ impl Image {
             "ImageId": self.image_id,
             "Name": self.name,
             "Description": self.description,
-            "OperatingSystem": {"Type": "WINDOWS"},
+            "OperatingSystem": {"Type": self.operating_system.name()},
             "State": state.name(),
             "RequiredTenancy": if self.byol { "DEDICATED" } else { "DEFAULT" },
             "Created": epoch_seconds(self.created),

@@ -59,7 +59,7 @@ pub use account::{Account, Partition};
 pub use active_faults::ActiveFault;
 pub use calls::{ApiCall, CallEnding};
 pub use fault::{Effect, Fault, FaultTiming, Filter, Staleness};
-pub use image::{Image, ImageState};
+pub use image::{Image, ImageState, OperatingSystem};
 pub use inventory::InventorySnapshot;
 pub use settings::{SimulatorSettings, sample};
 

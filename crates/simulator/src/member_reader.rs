@@ -53,6 +53,12 @@ impl<'a> MemberReader<'a> {
         self.get(name).is_some()
     }
 
+    /// The member must be present. For members that are read as optional.
+    pub(super) fn require(&mut self, name: &str) {
+        let value = self.get(name).map(|_| ());
+        self.required(name, value);
+    }
+
     pub(super) fn text(&mut self, name: &str, rule: &TextRule) -> Result<Option<String>, ApiError> {
         let text = self.string(name)?;
         text.iter().for_each(|text| self.check_text(name, text, rule));

@@ -146,9 +146,20 @@ fn unknown(message: &str) -> ApiError {
 
 fn note_members(members: &Map<String, Value>, summary: &mut CallSummary) {
     let text = |name: &str| members.get(name).and_then(Value::as_str).map(short);
-    summary.image = text("ImageId").or_else(|| text("SourceImageId"));
+    summary.image = text("ImageId")
+        .or_else(|| text("SourceImageId"))
+        .or_else(|| text("ResourceId").filter(|id| id.starts_with("wsi-")))
+        .or_else(|| only_image(members));
     summary.shared_account = text("SharedAccountId");
     summary.allow = members.get("AllowCopyImage").and_then(Value::as_bool);
+}
+
+/// The image that a DescribeWorkspaceImages is about, if it is one.
+fn only_image(members: &Map<String, Value>) -> Option<String> {
+    match members.get("ImageIds")?.as_array()?.as_slice() {
+        [Value::String(id)] => Some(short(id)),
+        _ => None,
+    }
 }
 
 fn is_type(headers: &HeaderMap, wanted: &str) -> bool {

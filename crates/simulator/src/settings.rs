@@ -134,7 +134,7 @@ pub(super) fn invalid(message: String) -> io::Error {
 ///
 /// Owners: 111122223333 and 444455556666. Recipients: 210987654321, 000011112222 (leading zeros) and 777788889999,
 /// which is BYOL-enabled in the same organization as 444455556666. Images are in eu-central-1 and us-east-1. One of
-/// them stays PENDING.
+/// them stays PENDING, one is in ERROR, one has Linux, and one has the customer's licence. Most have tags.
 pub fn sample() -> SimulatorSettings {
     let (frankfurt, virginia) = ("eu-central-1", "us-east-1");
     let (first, second) = ("111122223333", "444455556666");
@@ -147,16 +147,33 @@ pub fn sample() -> SimulatorSettings {
             Account::new("777788889999").byol("o-example"),
         ],
         images: vec![
-            Image::new(frankfurt, "wsi-basewin11", first).named("base-windows-11", "Windows 11, hardened"),
-            Image::new(frankfurt, "wsi-devtool01", first).named("developer-tools", "Windows 11 with developer tools"),
+            Image::new(frankfurt, "wsi-basewin11", first)
+                .named("base-windows-11", "Windows 11, hardened")
+                .tagged("stage", "released"),
+            Image::new(frankfurt, "wsi-devtool01", first)
+                .named("developer-tools", "Windows 11 with developer tools")
+                .tagged("stage", "test"),
             Image::new(frankfurt, "wsi-pending01", first)
                 .named("next-base", "Still being built")
                 .in_state(ImageState::Pending),
-            Image::new(virginia, "wsi-usbase011", first).named("base-windows-11", "Windows 11, hardened"),
-            Image::new(frankfurt, "wsi-finance01", second).named("finance-desktop", "Desktop of the finance team"),
+            Image::new(virginia, "wsi-usbase011", first)
+                .named("base-windows-11", "Windows 11, hardened")
+                .tagged("stage", "released"),
+            Image::new(frankfurt, "wsi-finance01", second)
+                .named("finance-desktop", "Desktop of the finance team")
+                .tagged("stage", "released")
+                .tagged("team", "finance"),
             Image::new(virginia, "wsi-byolwin11", second)
                 .named("byol-windows-11", "Windows 11 with our own licence")
+                .tagged("stage", "released")
                 .with_own_licence(),
+            Image::new(virginia, "wsi-failed0001", second)
+                .named("broken-build", "Its build failed")
+                .in_state(ImageState::Error),
+            Image::new(virginia, "wsi-ubuntu2204", second)
+                .named("ubuntu-22", "Ubuntu 22.04, hardened")
+                .tagged("stage", "test")
+                .with_linux(),
         ],
         ..SimulatorSettings::default()
     }

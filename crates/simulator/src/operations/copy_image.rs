@@ -26,6 +26,7 @@ pub(super) fn run(context: &mut OperationContext<'_>, members: MemberReader<'_>)
         name: input.name,
         description,
         byol: source.byol,
+        operating_system: source.operating_system,
         tags: input.tags,
     };
     let image = context.make_image(new)?;

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::{OperationContext, new_image::NewImage, tags};
-use crate::{api_error::ApiError, member_reader::MemberReader, text_rule};
+use crate::{api_error::ApiError, image::OperatingSystem, member_reader::MemberReader, text_rule};
 
 pub(super) fn run(context: &mut OperationContext<'_>, mut members: MemberReader<'_>) -> Result<Value, ApiError> {
     let name = members.required_text("Name", &text_rule::IMAGE_NAME)?;
@@ -16,6 +16,7 @@ pub(super) fn run(context: &mut OperationContext<'_>, mut members: MemberReader<
         name,
         description,
         byol: false,
+        operating_system: OperatingSystem::Windows,
         tags,
     })?;
     Ok(image.describe(context.now))

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{OperationContext, new_image::NewImage, tags};
-use crate::{api_error::ApiError, member_reader::MemberReader, text_rule};
+use crate::{api_error::ApiError, image::OperatingSystem, member_reader::MemberReader, text_rule};
 
 const INGESTION_PROCESSES: &[&str] = &[
     "BYOL_REGULAR",
@@ -43,6 +43,7 @@ fn read(mut members: MemberReader<'_>) -> Result<NewImage, ApiError> {
         name,
         description,
         byol: true,
+        operating_system: OperatingSystem::Windows,
         tags,
     })
 }

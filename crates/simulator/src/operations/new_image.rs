@@ -5,12 +5,17 @@ use std::collections::BTreeMap;
 use time::Duration;
 
 use super::{OperationContext, tags};
-use crate::{access_keys::random, api_error::ApiError, image::Image};
+use crate::{
+    access_keys::random,
+    api_error::ApiError,
+    image::{Image, OperatingSystem},
+};
 
 pub(super) struct NewImage {
     pub(super) name: String,
     pub(super) description: String,
     pub(super) byol: bool,
+    pub(super) operating_system: OperatingSystem,
     pub(super) tags: BTreeMap<String, String>,
 }
 
@@ -18,7 +23,7 @@ impl OperationContext<'_> {
     /// Creates a PENDING image of the caller in the Region of the call.
     pub(super) fn make_image(&mut self, new: NewImage) -> Result<Image, ApiError> {
         self.check_name_and_limit(&new.name)?;
-        tags::check_number(&new.tags)?;
+        tags::check(&new.tags)?;
         let building = i64::try_from(self.settings.image_build_milliseconds).unwrap_or(i64::MAX);
         let ready = self
             .now
@@ -28,6 +33,7 @@ impl OperationContext<'_> {
             .named(new.name, new.description)
             .building_until(ready);
         image.byol = new.byol;
+        image.operating_system = new.operating_system;
         image.tags = new.tags;
         self.inventory.put_image(image.clone());
         Ok(image)

@@ -145,6 +145,40 @@ async fn an_owner_sees_all_details_of_the_images_in_one_region() {
 }
 
 #[tokio::test]
+async fn images_differ_in_state_tenancy_and_operating_system() {
+    let sim = start().await;
+    let owner = client(&sim, BYOL_OWNER, VIRGINIA);
+    let answer = owner.describe_workspace_images().send().await.unwrap();
+    let described: Vec<_> = answer.images().iter().map(described).collect();
+    assert_eq!(
+        described,
+        [
+            (BYOL_IMAGE, "AVAILABLE", "DEDICATED", "WINDOWS"),
+            ("wsi-failed0001", "ERROR", "DEFAULT", "WINDOWS"),
+            ("wsi-ubuntu2204", "AVAILABLE", "DEFAULT", "LINUX"),
+        ]
+    );
+    let copy = owner
+        .copy_workspace_image()
+        .name("copy")
+        .source_image_id("wsi-ubuntu2204");
+    let copy = copy.source_region(VIRGINIA).send().await.unwrap();
+    let answer = owner.describe_workspace_images().image_ids(copy.image_id().unwrap());
+    let answer = answer.send().await.unwrap();
+    assert_eq!(described_system(&answer.images()[0]), "LINUX");
+}
+
+fn described(image: &WorkspaceImage) -> (&str, &str, &str, &str) {
+    let tenancy = image.required_tenancy().unwrap().as_str();
+    let state = image.state().unwrap().as_str();
+    (image.image_id().unwrap(), state, tenancy, described_system(image))
+}
+
+fn described_system(image: &WorkspaceImage) -> &str {
+    image.operating_system().unwrap().r#type().unwrap().as_str()
+}
+
+#[tokio::test]
 async fn a_recipient_sees_a_shared_image_until_it_is_revoked() {
     let sim = start().await;
     let (owner, recipient) = (client(&sim, OWNER, FRANKFURT), client(&sim, RECIPIENT, FRANKFURT));

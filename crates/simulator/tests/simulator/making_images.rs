@@ -119,7 +119,7 @@ async fn creating_refuses_missing_and_malformed_members() {
         r#"{"Name":"a","Description":"ä","WorkspaceId":"ws-12345678a"}"#,
         r#"{"Name":"a","Description":"d","WorkspaceId":"wsi-12345678a"}"#,
         r#"{"Name":"a","Description":"d","WorkspaceId":"ws-12345678a","Tags":[{"Key":"","Value":"v"}]}"#,
-        r#"{"Name":"a","Description":"d","WorkspaceId":"ws-12345678a","Tags":[{"Key":"k"}]}"#,
+        r#"{"Name":"a","Description":"d","WorkspaceId":"ws-12345678a","Tags":[{"Value":"v"}]}"#,
     ] {
         assert_eq!(
             refusal(&sim, "CreateWorkspaceImage", body).await,

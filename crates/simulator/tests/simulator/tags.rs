@@ -2,8 +2,16 @@
 
 use aws_sdk_workspaces::types::Tag;
 use serde_json::{Value, json};
+use sharewarden_simulator::{Effect, Fault, Simulator};
 
 use crate::harness::*;
+
+/// A simulator whose images have no tags.
+async fn start_untagged() -> Simulator {
+    let mut settings = quick();
+    settings.images.iter_mut().for_each(|image| image.tags.clear());
+    start_with(settings).await
+}
 
 fn tag(key: &str, value: &str) -> Tag {
     Tag::builder().key(key).value(value).build().unwrap()
@@ -16,7 +24,7 @@ async fn tags_of(client: &Client, image: &str) -> Vec<(String, String)> {
 }
 
 /// Calls GetResources as the owner in Frankfurt. Returns the body.
-async fn get_resources(sim: &sharewarden_simulator::Simulator, body: Value) -> Value {
+async fn get_resources(sim: &Simulator, body: Value) -> Value {
     let authorization = authorization(&format!("AKIA{OWNER}"), FRANKFURT, "tagging");
     let headers = [
         ("Content-Type", "application/x-amz-json-1.1"),
@@ -41,7 +49,7 @@ fn found(answer: &Value) -> Vec<&str> {
 
 #[tokio::test]
 async fn tags_are_created_replaced_described_and_deleted() {
-    let sim = start().await;
+    let sim = start_untagged().await;
     let owner = client(&sim, OWNER, FRANKFURT);
     let create = owner.create_tags().resource_id(IMAGE);
     create
@@ -69,8 +77,59 @@ async fn tags_are_created_replaced_described_and_deleted() {
 }
 
 #[tokio::test]
-async fn tags_of_other_images_and_more_than_fifty_are_refused() {
+async fn a_tag_without_a_value_has_the_empty_one_and_missing_lists_are_refused() {
+    let sim = start_untagged().await;
+    let body = json!({"ResourceId": IMAGE, "Tags": [{"Key": "golden"}]}).to_string();
+    assert_eq!(operation(&sim, "CreateTags", body).await.status, 200);
+    let owner = client(&sim, OWNER, FRANKFURT);
+    assert_eq!(tags_of(&owner, IMAGE).await, [("golden".to_owned(), String::new())]);
+    for name in ["CreateTags", "DeleteTags"] {
+        let body = json!({"ResourceId": IMAGE}).to_string();
+        assert_eq!(
+            refusal(&sim, name, &body).await,
+            (400, "ValidationException".into()),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_prefix_that_aws_reserves_is_refused() {
+    let sim = start_untagged().await;
+    let owner = client(&sim, OWNER, FRANKFURT);
+    for (key, value) in [
+        ("aws:team", "desktop"),
+        ("AWS:team", "desktop"),
+        ("team", "aws:workspaces:x"),
+    ] {
+        let create = owner.create_tags().resource_id(IMAGE).tags(tag(key, value));
+        let refused = create.send().await.map_err(code);
+        assert_eq!(refused.unwrap_err(), "InvalidParameterValuesException", "{key}={value}");
+    }
+    assert!(tags_of(&owner, IMAGE).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_fault_can_hit_the_reads_of_one_image_only() {
     let sim = start().await;
+    let owner = client(&sim, OWNER, FRANKFURT);
+    let refuse = Effect::Refuse {
+        code: "AccessDeniedException".into(),
+        message: String::new(),
+        http_status: 400,
+    };
+    sim.inject(Fault::new(refuse).image(IMAGE)).unwrap();
+    for (image, is_refused) in [(IMAGE, true), ("wsi-devtool01", false)] {
+        let tags = owner.describe_tags().resource_id(image).send().await;
+        let described = owner.describe_workspace_images().image_ids(image).send().await;
+        assert_eq!((tags.is_err(), described.is_err()), (is_refused, is_refused), "{image}");
+    }
+    assert!(sim.calls().iter().all(|call| call.image.is_some()));
+}
+
+#[tokio::test]
+async fn tags_of_other_images_and_more_than_fifty_are_refused() {
+    let sim = start_untagged().await;
     let stranger = client(&sim, RECIPIENT, FRANKFURT);
     let refused = stranger.describe_tags().resource_id(IMAGE).send().await.map_err(code);
     assert_eq!(refused.unwrap_err(), "ResourceNotFoundException");
@@ -89,7 +148,7 @@ async fn tags_of_other_images_and_more_than_fifty_are_refused() {
 
 #[tokio::test]
 async fn a_new_image_has_the_tags_of_its_request() {
-    let sim = start().await;
+    let sim = start_untagged().await;
     let owner = client(&sim, OWNER, FRANKFURT);
     let copy = owner.copy_workspace_image().name("copy").source_image_id(IMAGE);
     let copy = copy
@@ -103,7 +162,7 @@ async fn a_new_image_has_the_tags_of_its_request() {
 
 #[tokio::test]
 async fn get_resources_lists_tagged_images_of_the_caller_and_filters_them() {
-    let sim = start().await;
+    let sim = start_untagged().await;
     for (image, body) in [
         (IMAGE, "team=desktop&stage=released"),
         (PENDING_IMAGE, r#"{"team":"desktop"}"#),
@@ -148,7 +207,7 @@ async fn get_resources_lists_tagged_images_of_the_caller_and_filters_them() {
 
 #[tokio::test]
 async fn get_resources_has_pages_and_refuses_what_aws_refuses() {
-    let sim = start().await;
+    let sim = start_untagged().await;
     for image in [IMAGE, PENDING_IMAGE] {
         let tags = [("team".to_owned(), "desktop".to_owned())].into();
         assert!(sim.set_image_tags(FRANKFURT, image, tags).unwrap());
@@ -172,7 +231,7 @@ async fn get_resources_has_pages_and_refuses_what_aws_refuses() {
 
 #[tokio::test]
 async fn invalid_tags_of_the_admin_api_are_refused_with_a_reason() {
-    let sim = start().await;
+    let sim = start_untagged().await;
     let line = format!("PUT /_simulator/images/{FRANKFURT}/{IMAGE}/tags");
     let long = format!("team={}", "x".repeat(256));
     for (body, reason) in [

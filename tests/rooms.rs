@@ -22,7 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("policy", &["config", "domain"]),
     ("worker", &["domain", "clock", "telemetry"]),
     ("edge", &["clock", "config", "domain", "policy", "telemetry", "worker"]),
-    ("workspaces", &["config", "domain", "telemetry"]),
+    ("workspaces", &["clock", "config", "domain", "telemetry"]),
     ("telemetry", &["config", "domain"]),
     ("probe", &["clock", "edge", "store", "telemetry", "worker"]),
     (

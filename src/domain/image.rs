@@ -2,6 +2,8 @@
 //!
 //! The simulator has an `Image` of its own, because it does not depend on this package.
 
+use std::collections::BTreeMap;
+
 use super::Timestamp;
 
 /// Which images of an account to list.
@@ -37,3 +39,18 @@ pub struct Image {
     /// AWS's error message, in state `ERROR`.
     pub error_message: String,
 }
+
+/// What AWS reports about an image id, when an account asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReportedImage {
+    /// The account owns the image.
+    Owned(Image),
+    /// Another account owns the image and shares it with this one.
+    OfAnother(Image),
+    /// The account sees no such image.
+    NotFound,
+}
+
+/// The tags of an image, by key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tags(pub BTreeMap<String, String>);

@@ -202,6 +202,8 @@ impl Server {
             aws: config.aws.clone(),
             forwarder: config.forwarder,
             credentials,
+            clock: clock.clone(),
+            instruments: instruments.clone(),
         })
         .await?;
 

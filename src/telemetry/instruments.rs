@@ -61,6 +61,26 @@ pub struct Attempted {
     pub duration: Duration,
 }
 
+/// What is read about an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FactKind {
+    /// Its state, owner, tenancy, operating system and name.
+    Description,
+    /// Its tags.
+    Tags,
+}
+
+impl FactKind {
+    const ALL: [Self; 2] = [Self::Description, Self::Tags];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Description => "description",
+            Self::Tags => "tags",
+        }
+    }
+}
+
 /// The instruments. Clones share them. The default measures nothing.
 #[derive(Debug, Clone)]
 pub struct Instruments(pub(super) Arc<InstrumentSet>);
@@ -85,6 +105,7 @@ pub(super) struct InstrumentSet {
     retries: Counter<u64>,
     read_backs: Counter<u64>,
     leases_lost: Counter<u64>,
+    fact_reads: Counter<u64>,
     watch_lag: Histogram<f64>,
 }
 
@@ -178,6 +199,11 @@ impl Instruments {
                 "{lease}",
                 "Leases that expired before their work was done.",
             ),
+            fact_reads: counter(
+                "sharewarden.image_facts.reads",
+                "{read}",
+                "Reads of what AWS reports about an image, by result. CACHED made no call of its own.",
+            ),
             watch_lag: seconds(
                 "sharewarden.watch.lag",
                 "Time from the recording of an entry until it is sent to a watch.",
@@ -191,6 +217,9 @@ impl Instruments {
             &instruments.0.answers_stalled,
         ] {
             counter.add(0, &[]);
+        }
+        for kind in FactKind::ALL {
+            instruments.0.fact_reads.add(0, &fact_attributes(kind, None));
         }
         for action in Action::ALL {
             let action = [KeyValue::new("action", action.as_str())];
@@ -231,6 +260,11 @@ impl Instruments {
         ];
         let known = if failed { 3 } else { 2 };
         self.0.statements.record(duration.as_secs_f64(), &attributes[..known]);
+    }
+
+    /// A fact about an image was read from AWS, with this result, or from the cache.
+    pub fn fact_read(&self, kind: FactKind, result: Option<Classification>) {
+        self.0.fact_reads.add(1, &fact_attributes(kind, result));
     }
 
     /// A batch was committed.
@@ -322,4 +356,12 @@ impl Instruments {
 fn set<T>(shared: &Mutex<Option<T>>, value: Option<T>) {
     // A panic cannot leave the value half written.
     *shared.lock().unwrap_or_else(PoisonError::into_inner) = value;
+}
+
+fn fact_attributes(kind: FactKind, classification: Option<Classification>) -> [KeyValue; 2] {
+    let classification = classification.map_or("CACHED", Classification::as_str);
+    [
+        KeyValue::new("fact", kind.as_str()),
+        KeyValue::new("classification", classification),
+    ]
 }

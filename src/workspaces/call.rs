@@ -178,7 +178,11 @@ mod tests {
 
     use super::super::{BaseCredentials, WorkSpaces, WorkSpacesSettings};
     use super::*;
-    use crate::config::{AccountConfig, AwsConfig, ForwarderConfig, ShareWith};
+    use crate::{
+        clock::Clock,
+        config::{AccountConfig, AwsConfig, ForwarderConfig, ShareWith},
+        telemetry::Instruments,
+    };
 
     #[tokio::test]
     async fn a_call_without_its_interceptor_has_no_credentials_and_is_not_sent() {
@@ -203,6 +207,8 @@ mod tests {
                 access_key_id: "AKIAEXAMPLE".into(),
                 secret_access_key: "secret".to_owned().into(),
             },
+            clock: Clock::system(),
+            instruments: Instruments::default(),
         };
         let workspaces = WorkSpaces::connect(&settings).await.unwrap();
         let client = workspaces.client(account, &region).unwrap();

@@ -1,6 +1,6 @@
 //! Builds the clients for all accounts and Regions from the settings. All share one connection pool and one cache of credentials.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use aws_config::{BehaviorVersion, SdkConfig, timeout::TimeoutConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
@@ -13,6 +13,7 @@ use secrecy::ExposeSecret;
 use super::{
     BaseCredentials, IdentityProblem, WorkSpaces, WorkSpacesSettings,
     clients::{Clients, aws_region},
+    facts::ImageFacts,
     http, identity,
     listing_limits::ListingLimits,
     shared_reads::SharedReads,
@@ -58,6 +59,9 @@ impl WorkSpaces {
         Ok(Self {
             clients: per_account.into(),
             listing_limits: ListingLimits::default(),
+            fact_limits: ListingLimits::default(),
+            facts: Arc::new(ImageFacts::new(&settings.clock, &settings.instruments)),
+            clock: settings.clock.clone(),
             read_timeout: settings.forwarder.read_timeout,
             shared_reads: SharedReads::default(),
         })

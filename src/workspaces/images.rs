@@ -9,12 +9,12 @@ use time::OffsetDateTime;
 
 use super::{
     WorkSpaces,
-    call::{AccountClient, span, within},
+    call::{AccountClient, span, unreadable, within},
     not_configured,
     pages::{PAGE_SIZE, Pages},
 };
 use crate::domain::{
-    AccountId, AwsResponse, Region, Timestamp,
+    AccountId, AwsError, AwsResponse, ImageId, Region, Timestamp,
     image::{Image, Ownership},
 };
 
@@ -32,19 +32,39 @@ impl WorkSpaces {
         };
         let list = async {
             let _permit = self.listing_limits.acquire(account, region).await;
-            list_images(client, ownership).await
+            let asked_at = self.clock.monotonic_now();
+            let listed = list_images(client, ownership, None).await;
+            if let (Ok(images), Ownership::Owned) = (&listed.result, ownership) {
+                self.keep_listed(account, region, asked_at, images);
+            }
+            listed
         };
         within(self.read_timeout, list).await
     }
 }
 
-async fn list_images(client: &AccountClient, ownership: Ownership) -> AwsResponse<Vec<Image>> {
+/// The description of one image, if the account owns it, or if it is shared with the account.
+pub(super) async fn described(
+    client: &AccountClient,
+    ownership: Ownership,
+    image: &ImageId,
+) -> Result<Option<Image>, AwsError> {
+    let listed = list_images(client, ownership, Some(image)).await.result?;
+    Ok(listed.into_iter().find(|listed| listed.id == image.as_str()))
+}
+
+/// Lists all images, or one.
+async fn list_images(client: &AccountClient, ownership: Ownership, only: Option<&ImageId>) -> AwsResponse<Vec<Image>> {
     let mut pages = Pages::default();
     let mut images = Vec::new();
     let mut token = None;
     loop {
-        let AwsResponse { aws_request_id, result } = list_page(client, ownership, token.take()).await;
+        let AwsResponse { aws_request_id, result } = list_page(client, ownership, only, token.take()).await;
         let next = result.and_then(|page| {
+            // "No such image" is a finding, so it is not concluded from an empty answer such as `{}`.
+            if only.is_some() && page.images.is_none() {
+                return Err(unreadable());
+            }
             let next = pages.next(page.next_token());
             images.extend(page.images.unwrap_or_default().into_iter().map(image));
             next
@@ -64,6 +84,7 @@ async fn list_images(client: &AccountClient, ownership: Ownership) -> AwsRespons
 async fn list_page(
     client: &AccountClient,
     ownership: Ownership,
+    only: Option<&ImageId>,
     token: Option<String>,
 ) -> AwsResponse<DescribeWorkspaceImagesOutput> {
     let span = span!("DescribeWorkspaceImages", client);
@@ -74,6 +95,7 @@ async fn list_page(
                 Ownership::Owned => ImageType::Owned,
                 Ownership::Shared => ImageType::Shared,
             })
+            .set_image_ids(only.map(|image| vec![image.to_string()]))
             .max_results(PAGE_SIZE)
             .set_next_token(token);
         request.customize().interceptor(interceptor).send()

@@ -3,7 +3,8 @@
 //!
 //! Read in this order: `settings`; `connect` builds a client for each account and Region, with `clients` and `credentials`;
 //! `call` is that client. `permissions` and `images` have the calls, `shared_reads` combines reads of one image, and
-//! `listing_limits` limits concurrent lists. `classify` and `codes` give an answer its meaning.
+//! `listing_limits` limits concurrent lists. `facts` has what AWS reports about one image, with a cache. `classify` and `codes`
+//! give an answer its meaning.
 //!
 //! Three rules hold throughout:
 //! - Nothing is retried here. The forwarder owns retries, and the SDK's retries are off.
@@ -16,6 +17,7 @@ mod clients;
 mod codes;
 mod connect;
 mod credentials;
+mod facts;
 mod http;
 mod identity;
 mod images;
@@ -29,9 +31,13 @@ mod text;
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
-use crate::domain::{AccountId, AwsError, AwsErrorKind, AwsResponse, FailureReason, Region};
+use crate::{
+    clock::Clock,
+    domain::{AccountId, AwsError, AwsErrorKind, AwsResponse, FailureReason, Region},
+};
 
 use call::AccountClient;
+use facts::ImageFacts;
 use listing_limits::ListingLimits;
 use shared_reads::SharedReads;
 
@@ -48,6 +54,10 @@ pub const LOG_DIRECTIVES: [&str; 2] = ["aws_config::sts=off", "aws_smithy_runtim
 pub struct WorkSpaces {
     clients: Arc<HashMap<AccountId, HashMap<Region, AccountClient>>>,
     listing_limits: ListingLimits,
+    /// Reads of facts have a limit of their own, so that lists do not hold them back.
+    fact_limits: ListingLimits,
+    facts: Arc<ImageFacts>,
+    clock: Clock,
     read_timeout: Duration,
     shared_reads: SharedReads,
 }

@@ -1,10 +1,14 @@
-//! The settings of the AWS clients.
+//! The settings of the AWS clients, and what they use.
 
 use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::config::{AccountConfig, AwsConfig, ForwarderConfig};
+use crate::{
+    clock::Clock,
+    config::{AccountConfig, AwsConfig, ForwarderConfig},
+    telemetry::Instruments,
+};
 
 /// The accounts, the endpoints, the timeouts and the credentials.
 #[derive(Debug, Clone)]
@@ -17,6 +21,10 @@ pub struct WorkSpacesSettings {
     pub forwarder: ForwarderConfig,
     /// The credentials for assuming roles, and for accounts without a role.
     pub credentials: BaseCredentials,
+    /// Tells the age of what was read about images.
+    pub clock: Clock,
+    /// Counts reads about images.
+    pub instruments: Instruments,
 }
 
 impl WorkSpacesSettings {

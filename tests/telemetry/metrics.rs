@@ -119,6 +119,7 @@ async fn prometheus_gets_every_documented_metric() {
         ("sharewarden_aws_attempt_duration_seconds", "histogram"),
         ("sharewarden_aws_retries_total", "counter"),
         ("sharewarden_aws_read_backs_total", "counter"),
+        ("sharewarden_image_facts_reads_total", "counter"),
         ("sharewarden_leases_lost_total", "counter"),
         ("sharewarden_forwarder_backlog", "gauge"),
         ("sharewarden_forwarder_circuits_open", "gauge"),

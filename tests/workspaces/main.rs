@@ -5,6 +5,7 @@
 mod answers;
 mod credentials;
 mod environment;
+mod facts;
 mod network;
 mod pages;
 mod secrets;
@@ -15,8 +16,10 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use sharewarden::{
+    clock::Clock,
     config::{AccountConfig, AwsConfig, ForwarderConfig, ShareWith},
     domain::{AccountId, AwsError, AwsErrorKind, AwsResponse, PermissionKey, Region},
+    telemetry::Instruments,
     workspaces::{BaseCredentials, WorkSpaces, WorkSpacesSettings},
 };
 
@@ -69,6 +72,8 @@ fn settings(url: &str) -> WorkSpacesSettings {
             access_key_id: "AKIAEXAMPLE".into(),
             secret_access_key: SecretString::from("base-secret"),
         },
+        clock: Clock::system(),
+        instruments: Instruments::default(),
     }
 }
 

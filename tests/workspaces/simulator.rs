@@ -14,13 +14,13 @@ use crate::{ACCOUNT, REGION, account, account_settings, assert_fault, key, regio
 
 const UPDATE: &str = "UpdateWorkspaceImagePermission";
 
-async fn simulator() -> Simulator {
+pub(crate) async fn simulator() -> Simulator {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     Simulator::start(listener, sample()).await.unwrap()
 }
 
 /// The owners of the sample: the first with its own key, the second with a role.
-fn owners(simulator: &Simulator) -> WorkSpacesSettings {
+pub(crate) fn owners(simulator: &Simulator) -> WorkSpacesSettings {
     let second = "444455556666";
     let role = AccountConfig {
         role_arn: Some(format!("arn:aws:iam::{second}:role/images")),
@@ -36,7 +36,7 @@ fn owners(simulator: &Simulator) -> WorkSpacesSettings {
     settings
 }
 
-async fn connect(simulator: &Simulator) -> WorkSpaces {
+pub(crate) async fn connect(simulator: &Simulator) -> WorkSpaces {
     WorkSpaces::connect(&owners(simulator)).await.unwrap()
 }
 

@@ -30,7 +30,7 @@ pub struct Image {
     /// True for an image with the customer's own Windows licence.
     #[serde(default)]
     pub byol: bool,
-    /// The operating system.
+    /// Windows or Linux.
     #[serde(default)]
     pub operating_system: OperatingSystem,
     /// Creation time.

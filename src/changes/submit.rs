@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     domain::{
-        Action, Cause, Change, ChangeId, ChangeState, Intent, Justification, Permission, PermissionKey, Principal,
-        RequestId, TraceId,
+        Action, Authentication, Cause, Change, ChangeId, ChangeState, Intent, Justification, Permission, PermissionKey,
+        Principal, RequestId, TraceId,
         transition::{Command, CommandReply, Snapshot},
     },
     policy::{Decision, PolicyQuery},
@@ -21,6 +21,8 @@ pub struct Submission {
     pub cause: Cause,
     /// The authenticated principal.
     pub actor: Principal,
+    /// How it was authenticated. None for the service itself.
+    pub authentication: Option<Authentication>,
     /// Grant or revoke.
     pub action: Action,
     /// Which permission.
@@ -172,6 +174,7 @@ impl ChangeService {
             action: submission.action,
             cause: submission.cause,
             principal: submission.actor,
+            authentication: submission.authentication,
             justification: submission.justification,
             trace_id: submission.trace_id,
         }

@@ -9,13 +9,14 @@ use super::{
     options::{ClientOptions, Output},
     pages::{self, ListPage, PageArgs},
     printer::ListItem,
+    render,
     table::{self, Cells, Fit},
     text::one_line,
     view::View,
 };
 use crate::proto::v1::{
-    Account, AccountScope, CredentialKind, GetCallerIdentityRequest, GetCallerIdentityResponse, ListAccountsRequest,
-    Privilege, Recipients,
+    Account, AccountScope, GetCallerIdentityRequest, GetCallerIdentityResponse, ListAccountsRequest, Privilege,
+    Recipients,
 };
 
 pub(super) async fn whoami(options: &ClientOptions, client: &Client, console: &mut Console<'_>) -> Result<(), Stop> {
@@ -33,7 +34,7 @@ pub(super) async fn whoami(options: &ClientOptions, client: &Client, console: &m
 }
 
 fn identity(answer: &GetCallerIdentityResponse, options: &ClientOptions, view: &View) -> String {
-    let kinds = answer.credentials.iter().map(|kind| credential(*kind));
+    let kinds = answer.credentials.iter().map(|kind| render::credential(*kind));
     let mut text = table::pairs(
         [
             ("Principal", Cell::Text(one_line(&answer.principal))),
@@ -115,15 +116,6 @@ fn may(privileges: &[i32]) -> String {
 
 fn privilege(value: i32) -> String {
     name(value, "PRIVILEGE_", Privilege::as_str_name).to_ascii_lowercase()
-}
-
-fn credential(value: i32) -> String {
-    match CredentialKind::try_from(value) {
-        Ok(CredentialKind::Certificate) => "a client certificate".to_owned(),
-        Ok(CredentialKind::Token) => "a token".to_owned(),
-        Ok(CredentialKind::TrustedHeader) => "a name that is not verified (trusted header)".to_owned(),
-        Ok(CredentialKind::Unspecified) | Err(_) => format!("a credential of kind {value}"),
-    }
 }
 
 fn scope(scope: Option<&AccountScope>) -> String {

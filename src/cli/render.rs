@@ -9,8 +9,8 @@ use super::{
     view::View,
 };
 use crate::proto::v1::{
-    Attempt, Change, ChangeProgress, ErrorReason, SharePermission, attempt::Classification, change,
-    share_permission::State,
+    Attempt, Authentication, Change, ChangeProgress, CredentialKind, ErrorReason, SharePermission,
+    attempt::Classification, change, share_permission::State,
 };
 
 /// The columns of calls to AWS that a narrow terminal does without, the first one first.
@@ -67,6 +67,7 @@ fn change_rows(change: &Change) -> TableRow {
         ("Image", one_line(&change.image_id).into()),
         ("Recipient", one_line(&change.shared_account_id).into()),
         ("Principal", one_line(&change.principal).into()),
+        ("Credentials", credentials(change.authentication.as_ref()).into()),
     ];
     rows.extend(justification::rows(change));
     rows.extend([
@@ -88,6 +89,21 @@ fn change_rows(change: &Change) -> TableRow {
         ),
     ]);
     rows
+}
+
+/// How a caller was authenticated, in words. Empty if it is not known.
+pub(super) fn credentials(authentication: Option<&Authentication>) -> String {
+    let kinds = authentication.into_iter().flat_map(|it| &it.credentials);
+    kinds.map(|&kind| credential(kind)).collect::<Vec<_>>().join(", ")
+}
+
+pub(super) fn credential(value: i32) -> String {
+    match CredentialKind::try_from(value) {
+        Ok(CredentialKind::Certificate) => "a client certificate".to_owned(),
+        Ok(CredentialKind::Token) => "a token".to_owned(),
+        Ok(CredentialKind::TrustedHeader) => "a name that is not verified (trusted header)".to_owned(),
+        Ok(CredentialKind::Unspecified) | Err(_) => format!("a credential of kind {value}"),
+    }
 }
 
 /// The progress of a pending change: whether it is in doubt, which replica works on it, and when the next attempt is.

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Access, Attempt, ChangeId, Justification, PermissionKey, Principal, RequestId, Timestamp, TraceId};
+use super::{
+    Access, Attempt, Authentication, ChangeId, Justification, PermissionKey, Principal, RequestId, Timestamp, TraceId,
+};
 
 /// Gives an enum its names in the ledger and the store: `as_str` writes a name, `parse` reads it.
 macro_rules! names {
@@ -117,10 +119,25 @@ pub struct Intent {
     pub cause: Cause,
     /// The authenticated principal.
     pub principal: Principal,
+    /// How it was authenticated. None if no caller asked for the change, or an older build recorded it.
+    pub authentication: Option<Authentication>,
     /// The justification that the principal gives.
     pub justification: Justification,
     /// The trace of the caller.
     pub trace_id: Option<TraceId>,
+}
+
+impl Intent {
+    /// True if a later entry of the change, with the intent `later`, repeats this one. An older build that ends the change leaves
+    /// out the authentication.
+    pub fn is_repeated_in(&self, later: &Self) -> bool {
+        let left_out = later.authentication.is_none().then_some(&self.authentication);
+        let expected = Self {
+            authentication: left_out.unwrap_or(&later.authentication).clone(),
+            ..later.clone()
+        };
+        *self == expected
+    }
 }
 
 /// Maximum attempts kept per change. A change in doubt may be read back for days.
@@ -184,6 +201,29 @@ mod tests {
 
     use super::*;
     use crate::domain::{AwsOperation, Classification, example};
+
+    #[test]
+    fn an_older_build_that_ends_a_change_may_leave_out_the_authentication_and_nothing_else() {
+        let opened = example::intent();
+        let ended = |change: fn(&mut Intent)| {
+            let mut intent = example::intent();
+            change(&mut intent);
+            intent
+        };
+        assert!(opened.is_repeated_in(&ended(|_| {})));
+        assert!(opened.is_repeated_in(&ended(|it| it.authentication = None)));
+        for other in [
+            ended(|it| {
+                it.authentication = Some(Authentication {
+                    credentials: Vec::new(),
+                })
+            }),
+            ended(|it| (it.authentication, it.principal) = (None, "other".parse().unwrap())),
+        ] {
+            assert!(!opened.is_repeated_in(&other), "{other:?}");
+        }
+        assert!(!ended(|it| it.authentication = None).is_repeated_in(&opened));
+    }
 
     #[test]
     fn of_many_attempts_the_first_and_the_newest_are_kept() {

@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use super::{Action, Cause, ChangeId, Intent, Justification, PermissionKey, RequestId};
+use super::{Action, Authentication, Cause, ChangeId, CredentialKind, Intent, Justification, PermissionKey, RequestId};
 
 /// A grant, requested by a caller.
 pub fn intent() -> Intent {
@@ -20,6 +20,9 @@ pub fn intent() -> Intent {
         action: Action::Grant,
         cause: Cause::Caller,
         principal: "build".parse().expect(valid),
+        authentication: Some(Authentication {
+            credentials: vec![CredentialKind::TrustedHeader],
+        }),
         justification: Justification::example(),
         trace_id: None,
     }

@@ -23,7 +23,7 @@ pub mod transition;
 pub mod upstream;
 
 pub use crate::ledger::{AccountId, Invalid, KindName, Timestamp};
-pub use authentication::CredentialKind;
+pub use authentication::{Authentication, CredentialKind};
 pub use causes::{causes, with_causes};
 pub use change::{Action, Cause, Change, ChangeFailure, ChangeState, FailureReason, Intent};
 pub use entry::{

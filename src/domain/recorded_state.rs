@@ -205,8 +205,8 @@ impl RecordedState {
     fn end(&mut self, body: &ChangeBody, state: ChangeState, at: Timestamp) -> Result<(), Contradiction> {
         let intent = &body.intent;
         let change = self.changes.get_mut(&intent.change_id).ok_or(Contradiction::Ended)?;
-        let said = (&change.intent, Some(change.generation), change.previous);
-        if change.has_ended() || said != (intent, body.generation, body.previous) {
+        let said = (Some(change.generation), change.previous);
+        if change.has_ended() || !change.intent.is_repeated_in(intent) || said != (body.generation, body.previous) {
             return Err(Contradiction::Ended);
         }
         change.state = state;

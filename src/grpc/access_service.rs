@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     clock::Clock,
     config::{RoleConfig, ShareWith},
-    domain::{AccountId, CredentialKind, Principal, Region},
+    domain::{AccountId, Principal, Region},
     policy::{
         Policy, PolicySet,
         roles::{Privilege, Scope},
@@ -20,7 +20,7 @@ use super::{
     caller::Caller,
     fields::{FieldReader, PageQuery},
     page_token::{self, AccountList},
-    present::timestamp,
+    present::{credential, timestamp},
 };
 
 /// Maximum bytes on a page of accounts; a page ends early beyond it.
@@ -152,14 +152,6 @@ impl AccessApi {
             accounts.push((*id, recipients));
         }
         (accounts, bytes, None)
-    }
-}
-
-fn credential(kind: CredentialKind) -> v1::CredentialKind {
-    match kind {
-        CredentialKind::Certificate => v1::CredentialKind::Certificate,
-        CredentialKind::Token => v1::CredentialKind::Token,
-        CredentialKind::TrustedHeader => v1::CredentialKind::TrustedHeader,
     }
 }
 

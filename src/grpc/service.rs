@@ -7,7 +7,7 @@ use tracing::Span;
 
 use crate::{
     changes::{ChangeService, CompletedChange, Error, Submission},
-    domain::{Action, Cause, ChangeId, PermissionKey},
+    domain::{Action, Authentication, Cause, ChangeId, PermissionKey},
     proto::v1::{self, share_permission_service_server::SharePermissionService},
 };
 
@@ -52,6 +52,9 @@ impl ShareService {
         let submission = Submission {
             cause: Cause::Caller,
             actor: caller.principal,
+            authentication: Some(Authentication {
+                credentials: caller.credentials,
+            }),
             action,
             key: request.key,
             request_id: request.request_id,

@@ -256,7 +256,7 @@ async fn csv_has_their_text_members_by_name() {
         "schema": "2", "action": "GRANT", "cause": "CALLER", "region": "eu-central-1", "image_id": "wsi-0123456789",
         "shared_account_id": "999999999999", "principal": "alice", "reason": "reason 3",
         "change_id": "00000000-0000-0000-0000-000000000004", "request_id": "00000000-0000-0000-0000-000000000004",
-        "generation": "4", "attempts": "0", "server_version": "9.0.0", "leaf_hash": hash(&ledger, 3),
+        "generation": "4", "attempts": "0", "credentials": "TRUSTED_HEADER", "server_version": "9.0.0", "leaf_hash": hash(&ledger, 3),
     });
     assert_eq!(exported[2..4], [invented, newer]);
     let service = Service::answering([listed(&ledger)]).await;

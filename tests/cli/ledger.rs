@@ -234,6 +234,9 @@ pub(crate) fn change_body(index: usize) -> sharewarden::proto::v1::ChangeBody {
         change_id: Uuid::from_u128(index as u128 + 1).to_string(),
         request_id: Uuid::from_u128(index as u128 + 1).to_string(),
         generation: index as u64 + 1,
+        authentication: Some(sharewarden::proto::v1::Authentication {
+            credentials: vec![sharewarden::proto::v1::CredentialKind::TrustedHeader.into()],
+        }),
         ..sharewarden::proto::v1::ChangeBody::default()
     }
 }

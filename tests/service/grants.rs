@@ -1,6 +1,8 @@
 //! Grants and revokes that succeed, and those that are refused before AWS is called.
 
-use sharewarden::proto::v1::{Access, Action, SharePermission, attempt::Classification, change, share_permission};
+use sharewarden::proto::v1::{
+    Access, Action, CredentialKind, SharePermission, attempt::Classification, change, share_permission,
+};
 use sharewarden_testkit::stack::*;
 use tonic::Code;
 use tonic_types::StatusExt;
@@ -29,6 +31,8 @@ async fn a_grant_is_recorded_before_and_after_the_call_and_a_revoke_undoes_it() 
         ("tester@example.com", "OPS-1")
     );
     assert_eq!(change.request_id, change.change_id);
+    let authentication = change.authentication.unwrap();
+    assert_eq!(authentication.credentials, [CredentialKind::TrustedHeader as i32]);
     let permission = granted.permission.unwrap();
     assert_eq!(permission.state(), share_permission::State::Shared);
     assert_eq!(
@@ -50,6 +54,12 @@ async fn a_grant_is_recorded_before_and_after_the_call_and_a_revoke_undoes_it() 
         (&ledger[0]["kind"], &ledger[1]["kind"]),
         (&"change.requested".into(), &"change.succeeded".into())
     );
+    for entry in &ledger {
+        assert_eq!(
+            entry["body"]["authentication"]["credentials"],
+            serde_json::json!(["TRUSTED_HEADER"])
+        );
+    }
     assert_eq!(
         ledger[1]["body"]["attempts"][0]["aws_request_id"],
         call.request_id.as_str()

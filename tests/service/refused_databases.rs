@@ -123,7 +123,7 @@ async fn a_database_that_refuses_is_named_with_the_cause_and_the_remedy() {
     assert!(migrated.status.success());
     assert!(
         printed.starts_with("migration 1 (ledger): ")
-            && printed.contains("\napplied 6 migrations\nthis program is build 6;"),
+            && printed.contains("\napplied 7 migrations\nthis program is build 7;"),
         "{printed}"
     );
     let log = String::from_utf8(migrated.stderr).unwrap();

@@ -73,6 +73,7 @@ const COLUMNS: &[&[&str]] = &[
         "first_at",
         "last_at",
         "trace_id",
+        "credentials",
         "server_version",
         "leaf_hash",
     ],
@@ -108,6 +109,7 @@ impl CanonicalEntry {
                 let number = self.body.number(name);
                 number.map_or_else(String::new, |number| number.to_string())
             }
+            "credentials" => self.body.credentials().join(" "),
             "attempts" => self.body.attempts().len().to_string(),
             "server_version" => self.server_version.clone(),
             "leaf_hash" => hex(leaf_hash),
@@ -130,6 +132,12 @@ impl CanonicalBody {
     /// A number member; `None` if it is absent or has another JSON type.
     pub(super) fn number(&self, name: &str) -> Option<u64> {
         self.0.get(name)?.as_u64()
+    }
+
+    /// The kinds of credentials that named the caller. Empty if the body does not tell.
+    pub(super) fn credentials(&self) -> Vec<&str> {
+        let kinds = self.0.pointer("/authentication/credentials").and_then(Value::as_array);
+        kinds.into_iter().flatten().filter_map(Value::as_str).collect()
     }
 
     pub(super) fn attempts(&self) -> Vec<CanonicalAttempt> {

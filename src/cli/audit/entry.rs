@@ -155,6 +155,10 @@ fn change_rows(change: &ChangeBody) -> TableRow {
         ("Image", one_line(&change.image_id).into()),
         ("Recipient", one_line(&change.shared_account_id).into()),
         ("Principal", one_line(&change.principal).into()),
+        (
+            "Credentials",
+            render::credentials(change.authentication.as_ref()).into(),
+        ),
     ];
     rows.extend(justification::rows(change));
     rows.extend([

@@ -10,8 +10,8 @@ use crate::{
     domain::Timestamp,
     ledger::merkle::hex,
     proto::v1::{
-        Access, Action, Attempt, AuditEntry, Cause, ChangeBody, CheckpointConfirmedBody, DenialsBody, ErrorReason,
-        attempt::Classification, audit_entry::Body,
+        Access, Action, Attempt, AuditEntry, Authentication, Cause, ChangeBody, CheckpointConfirmedBody,
+        CredentialKind, DenialsBody, ErrorReason, attempt::Classification, audit_entry::Body,
     },
 };
 
@@ -60,6 +60,10 @@ fn first_mismatch_of_change(change: &ChangeBody, body: &CanonicalBody) -> Option
             change.generation == body.number("generation").unwrap_or_default(),
         ),
         ("previous", previous),
+        (
+            "authentication",
+            are_credentials(change.authentication.as_ref(), &body.credentials()),
+        ),
         ("attempts", are_attempts(&change.attempts, &body.attempts())),
         ("error_reason", reason),
     ];
@@ -127,6 +131,18 @@ fn is_text(text: &str, said: &Option<String>) -> bool {
 fn is_time(time: Option<&pbjson_types::Timestamp>, said: &str) -> bool {
     let said = Timestamp::parse(said).map(|time| timestamp(time.to_offset_date_time()));
     said.is_some() && said.as_ref() == time
+}
+
+/// A service that does not know the member yet leaves out the field.
+fn are_credentials(authentication: Option<&Authentication>, names: &[&str]) -> bool {
+    let Some(Authentication { credentials }) = authentication else {
+        return true;
+    };
+    credentials.len() == names.len()
+        && credentials
+            .iter()
+            .zip(names)
+            .all(|(&number, name)| is_named(number, "CREDENTIAL_KIND", CredentialKind::from_str_name, Some(name)))
 }
 
 fn are_attempts(attempts: &[Attempt], lines: &[CanonicalAttempt]) -> bool {

@@ -189,6 +189,12 @@ fn unmapped(origin: &str, line: &CanonicalEntry, hash: &Hash) -> Value {
         ("aws_request_id", text("aws_request_id")),
         ("denied_by", text("denied_by")),
         ("trace_id", text("trace_id")),
+        (
+            "credentials",
+            Some(body.credentials())
+                .filter(|kinds| !kinds.is_empty())
+                .map(Value::from),
+        ),
     ];
     // The event has the reason as its message.
     let texts = justification::NAMES.iter().filter(|name| **name != "reason");

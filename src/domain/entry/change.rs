@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::EntryColumns;
 use crate::domain::{
-    Access, AccountId, Action, Attempt, AwsOperation, Cause, Change, ChangeFailure, ChangeId, Classification,
-    FailureReason, Intent, Justification, PermissionKey, Timestamp,
+    Access, AccountId, Action, Attempt, Authentication, AwsOperation, Cause, Change, ChangeFailure, ChangeId,
+    Classification, FailureReason, Intent, Justification, PermissionKey, Timestamp,
 };
 
 /// The state at the time of recording: of a change, of a request that joined a change, or of a refused request.
@@ -130,6 +130,8 @@ struct ChangeBodyJson<'a> {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     attempts: Vec<AttemptJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    authentication: Option<Cow<'a, Authentication>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     aws_request_id: Option<Text<'a>>,
     cause: Text<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -177,6 +179,7 @@ impl<'a> ChangeBodyJson<'a> {
         Self {
             action: intent.action.as_str().into(),
             attempts: body.attempts.iter().map(AttemptJson::of).collect(),
+            authentication: intent.authentication.as_ref().map(Cow::Borrowed),
             aws_request_id: body.aws_request_id().map(Text::from),
             cause: intent.cause.as_str().into(),
             change_id: body.change_id().map(|id| id.to_string().into()),
@@ -222,6 +225,7 @@ impl<'a> ChangeBodyJson<'a> {
                 action: Action::parse(&self.action.0)?,
                 cause: Cause::parse(&self.cause.0)?,
                 principal: self.principal.parse()?,
+                authentication: self.authentication.map(Cow::into_owned),
                 justification: Justification {
                     reason: self.reason.parse()?,
                     ticket: optional(self.ticket, |text| text.parse())?,

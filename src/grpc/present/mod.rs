@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     changes::{ChangePage, CompletedChange, PermissionPage},
-    domain::{self, Access, ChangeState, Classification, PermissionState, Timestamp},
+    domain::{self, Access, ChangeState, Classification, CredentialKind, PermissionState, Timestamp},
     proto::v1::{self, ErrorReason, attempt, change, share_permission},
     store::{
         changes::{ChangeStatus, Progress},
@@ -101,9 +101,25 @@ pub(super) fn change(change: &domain::Change) -> v1::Change {
         error_code: text(failure.and_then(|failure| failure.code.as_ref())),
         error_message: text(failure.and_then(|failure| failure.message.as_ref())),
         trace_id: text(intent.trace_id.as_ref()),
+        authentication: intent.authentication.as_ref().map(authentication),
         create_time: Some(timestamp(change.created_at)),
         end_time: change.ended_at.map(timestamp),
         ..v1::Change::from(&intent.justification)
+    }
+}
+
+pub(super) fn authentication(authentication: &domain::Authentication) -> v1::Authentication {
+    let credentials = authentication.credentials.iter();
+    v1::Authentication {
+        credentials: credentials.map(|&kind| credential(kind).into()).collect(),
+    }
+}
+
+pub(super) fn credential(kind: CredentialKind) -> v1::CredentialKind {
+    match kind {
+        CredentialKind::Certificate => v1::CredentialKind::Certificate,
+        CredentialKind::Token => v1::CredentialKind::Token,
+        CredentialKind::TrustedHeader => v1::CredentialKind::TrustedHeader,
     }
 }
 

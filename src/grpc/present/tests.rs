@@ -63,6 +63,7 @@ fn a_failed_change_is_presented_with_all_fields() {
         }],
         "awsRequestId": "aws-1", "errorReason": "ERROR_REASON_IMAGE_NOT_FOUND",
         "errorCode": "ResourceNotFoundException", "errorMessage": "no such image",
+        "authentication": { "credentials": ["CREDENTIAL_KIND_TRUSTED_HEADER"] },
         "createTime": "2026-11-22T00:00:00.500+00:00", "endTime": "2026-11-22T00:00:03+00:00",
     });
     assert_eq!(serde_json::to_value(&change).unwrap(), expected);

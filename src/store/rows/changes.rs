@@ -14,7 +14,7 @@ use crate::{
 
 use super::{
     attempts, bigint, count, named, parse,
-    table::{Attempts, Bigint, Text, Timestamptz, Uuid},
+    table::{Attempts, Authentication, Bigint, Text, Timestamptz, Uuid},
 };
 
 const TABLE: &str = "change";
@@ -33,6 +33,7 @@ super::table::table! {
     action: Text = change.intent.action.as_str(),
     cause: Text = change.intent.cause.as_str(),
     principal: Text = change.intent.principal.as_str(),
+    authentication: Option<Authentication> = change.intent.authentication.as_ref().map(Json),
     reason: Text = change.intent.justification.reason.as_str(),
     ticket: Option<Text> = change.intent.justification.ticket.as_ref().map(|ticket| ticket.as_str()),
     trace_id: Option<Text> = change.intent.trace_id.as_ref().map(|id| id.as_str()),
@@ -71,6 +72,11 @@ impl TryFrom<ChangeRow> for Change {
             action: named(TABLE, Action::parse, &row.action)?,
             cause: named(TABLE, Cause::parse, &row.cause)?,
             principal: parse(TABLE, &row.principal)?,
+            authentication: row
+                .authentication
+                .map(serde_json::from_value)
+                .transpose()
+                .map_err(|error| StoreError::corrupt(TABLE, error))?,
             justification: Justification {
                 reason: parse(TABLE, &row.reason)?,
                 ticket: row.ticket.map(|ticket| parse(TABLE, &ticket)).transpose()?,

@@ -42,6 +42,7 @@ sql_types! {
     Boolean = "boolean[]", bool, bool;
     Timestamptz = "timestamptz[]", OffsetDateTime, OffsetDateTime;
     Bytea = "bytea[]", Vec<u8>, Vec<u8>;
+    Authentication = "jsonb[]", serde_json::Value, Json<&'a crate::domain::Authentication>;
     Attempts = "jsonb[]", serde_json::Value, Json<Vec<super::attempts::AttemptRow<'a>>>;
 }
 

@@ -100,6 +100,7 @@ fn change(told: &Change) -> Cells {
             text(failure.and_then(|failure| failure.message.as_ref())),
         ),
         ("trace_id", text(intent.trace_id.as_ref())),
+        ("credentials", credentials(told)),
         ("create_time", time(told.created_at)),
         ("end_time", told.ended_at.map_or_else(String::new, time)),
     ];
@@ -110,6 +111,11 @@ fn change(told: &Change) -> Cells {
         cells.push(("attempts", attempts.join("; ")));
     }
     cells
+}
+
+fn credentials(told: &Change) -> String {
+    let kinds = told.intent.authentication.iter().flat_map(|it| &it.credentials);
+    kinds.map(|kind| kind.as_str()).collect::<Vec<_>>().join(" ")
 }
 
 fn attempt(told: &Attempt) -> String {

@@ -20,8 +20,8 @@ use crate::{
     client::Error,
     domain::{AccountId, PermissionKey, RecordedState, Timestamp},
     proto::v1::{
-        Access, Attempt, Change, ChangeOrder, ErrorReason, GetSharePermissionsAtRequest, ListChangesRequest,
-        ListSharePermissionsRequest, PastSharePermission, SharePermission, attempt::Classification,
+        Access, Attempt, Change, ChangeOrder, CredentialKind, ErrorReason, GetSharePermissionsAtRequest,
+        ListChangesRequest, ListSharePermissionsRequest, PastSharePermission, SharePermission, attempt::Classification,
     },
 };
 
@@ -186,6 +186,10 @@ fn of_share(row: &PastSharePermission) -> Option<Row> {
 
 fn of_change(row: &Change) -> Option<Row> {
     let attempts: Vec<_> = row.attempts.iter().map(attempt).collect();
+    let credentials = row.authentication.iter().flat_map(|it| &it.credentials);
+    let credentials: Vec<_> = credentials
+        .map(|&kind| name(kind, "CREDENTIAL_KIND_", CredentialKind::as_str_name))
+        .collect();
     let mut fields = vec![
         ("request_id", row.request_id.clone()),
         ("region", row.region.clone()),
@@ -204,6 +208,7 @@ fn of_change(row: &Change) -> Option<Row> {
         ("error_code", row.error_code.clone()),
         ("error_message", row.error_message.clone()),
         ("trace_id", row.trace_id.clone()),
+        ("credentials", credentials.join(" ")),
         ("create_time", rfc3339(row.create_time.as_ref())),
         ("end_time", rfc3339(row.end_time.as_ref())),
         ("attempts", attempts.join("; ")),

@@ -34,6 +34,7 @@ fn intent() -> impl Strategy<Value = Intent> {
             parsed("[!-~]{1,40}"),
             justification::tests::any(),
             option::of(parsed("[0-9a-f]{32}")),
+            option::of(authentication()),
         ),
     )
         .prop_map(
@@ -51,8 +52,13 @@ fn intent() -> impl Strategy<Value = Intent> {
                 principal: texts.0,
                 justification: texts.1,
                 trace_id: texts.2,
+                authentication: texts.3,
             },
         )
+}
+
+fn authentication() -> impl Strategy<Value = Authentication> {
+    vec(select(CredentialKind::ALL), 1..4).prop_map(|credentials| Authentication { credentials })
 }
 
 fn attempt() -> impl Strategy<Value = Attempt> {

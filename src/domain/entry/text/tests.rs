@@ -37,7 +37,8 @@ fn an_entry_is_written_with_sorted_members_and_without_members_that_do_not_apply
         concat!(
             r#"{"account_id":"000011112222","body":{"action":"GRANT","attempts":[{"aws_request_id":"id","#,
             r#""classification":"REFUSED","duration_us":12000,"error_code":"ResourceNotFoundException","#,
-            r#""operation":"UpdateWorkspaceImagePermission","started_at":"2026-11-22T07:04:59.000000Z"}],"aws_request_id":"id","#,
+            r#""operation":"UpdateWorkspaceImagePermission","started_at":"2026-11-22T07:04:59.000000Z"}],"#,
+            r#""authentication":{"credentials":["TRUSTED_HEADER"]},"aws_request_id":"id","#,
             r#""cause":"CALLER","change_id":"00000000-0000-0000-0000-000000000001","error_message":"gone","#,
             r#""error_reason":"IMAGE_NOT_FOUND","generation":3,"image_id":"wsi-123456789","previous":"NOT_SHARED","#,
             r#""principal":"build","reason":"say \"é\"\n","region":"eu-central-1","#,
@@ -103,5 +104,9 @@ fn a_line_that_any_build_recorded_is_known_and_written_back_byte_for_byte() {
     let values = FailureReason::ALL.iter().map(|reason| reason.as_str());
     for value in values.chain(Classification::ALL.iter().map(|class| class.as_str())) {
         assert!(RECORDED.contains(&format!(":\"{value}\"")), "no line with {value}");
+    }
+    for kind in CredentialKind::ALL {
+        let name = format!("\"{}\"", kind.as_str());
+        assert!(RECORDED.contains(&name), "no line with the credentials {name}");
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     domain::{Action, ChangeBody, ConfirmationBody, DenialsBody, EntryBody},
     grpc::{
         page_token,
-        present::{access, action, attempt, cause, text, timestamp},
+        present::{access, action, attempt, authentication, cause, text, timestamp},
         status::reason,
     },
     proto::v1,
@@ -112,6 +112,7 @@ fn change(body: &ChangeBody) -> v1::ChangeBody {
         error_message: text(failure.and_then(|failure| failure.message.as_ref())),
         denied_by: text(body.denied_by.as_ref()),
         trace_id: text(intent.trace_id.as_ref()),
+        authentication: intent.authentication.as_ref().map(authentication),
         ..v1::ChangeBody::from(&intent.justification)
     }
 }

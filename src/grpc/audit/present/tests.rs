@@ -74,6 +74,7 @@ fn an_entry_is_presented_with_all_fields() {
             "awsRequestId": "aws-1",
             "errorReason": "ERROR_REASON_IMAGE_NOT_FOUND", "errorCode": "ResourceNotFoundException",
             "errorMessage": "gone",
+            "authentication": { "credentials": ["CREDENTIAL_KIND_TRUSTED_HEADER"] },
         },
     });
     assert_eq!(

@@ -125,7 +125,7 @@ async fn a_job_shows_what_it_will_do_and_sends_nothing_without_a_yes() {
             "PLANNED",
             "REFUSED",
             "not yours (POLICY_DENIED)",
-            "2 shares: 1 will be changed, 1 are refused. Go on? [y/N] ",
+            "2 shares: 1 to change, 1 refused. Go on? [y/N] ",
         ] {
             assert!(ran.notes.contains(shown), "{shown} in {}", ran.notes);
         }
@@ -354,7 +354,7 @@ async fn an_interrupted_job_does_not_wait_for_a_delay_of_the_service_and_tells_a
     let notes = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(6), "{notes}");
     for part in [
-        "1 share: 1 were not sent",
+        "1 share: 1 not sent",
         "run the same command again: it does what is left",
     ] {
         assert!(notes.contains(part), "{notes}");
@@ -414,7 +414,7 @@ async fn an_interrupted_job_says_what_is_left_and_the_same_command_does_it() {
     assert_eq!(output.status.code(), Some(6), "{notes}");
     assert!(notes.contains("stopping: no further change is sent"), "{notes}");
     for part in [
-        "the job stopped early: 50 shares: 32 have no known outcome yet, 18 were not sent",
+        "the job stopped early: 50 shares: 32 without a known outcome, 18 not sent",
         "run the same command again: it does what is left, and no change takes effect twice",
     ] {
         assert!(notes.contains(part), "{notes}");
@@ -478,5 +478,5 @@ async fn a_refusal_is_not_answered_with_the_advice_to_run_the_same_command_again
     let (code, text) = run(&service, line).await.failure();
     assert_eq!(code, 4, "{text}");
     assert!(!text.contains("run the same command again"), "{text}");
-    assert!(text.contains("see the column ERROR, and solve the cause"), "{text}");
+    assert!(text.contains("solve the causes before"), "{text}");
 }

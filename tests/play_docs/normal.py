@@ -13,6 +13,7 @@ VALUES = re.compile(
         for name, pattern in {
             "key": r"[\w.-]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}",
             "signer": r"[\w.-]+\+[0-9a-f]{8}\b",
+            "cut": r"\b[0-9a-f]{8}-[0-9a-f-]+…[0-9a-f]{4}\b",  # an id in a narrow column
             "id": UUID,
             "time": r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z| UTC|[+-]\d\d(?::\d\d)?)?",
             "date": r"\b\d{4}-\d\d-\d\d\b",

@@ -6,7 +6,7 @@
 mod row;
 mod shares_file;
 
-use std::{fmt::Display, io, path::Path, str::FromStr};
+use std::{collections::BTreeSet, fmt::Display, io, path::Path, str::FromStr};
 
 use clap::Args;
 use tokio::{signal::unix::SignalKind, sync::oneshot};
@@ -25,7 +25,7 @@ use super::{
     table::{self, Fit},
 };
 use crate::{
-    client::job::{JobAction, JobChange, Report, ShareJob, ShareSelection, StepEnd, Verdict},
+    client::job::{JobAction, JobChange, Report, ShareJob, ShareSelection, Step, StepEnd, Verdict},
     domain::{AccountId, ImageId, Region},
     proto::v1::RevokeSharePermissionRequest,
 };
@@ -35,9 +35,12 @@ use shares_file::FileDefaults;
 /// Rows of the table above the question. `--dry-run` shows all.
 const SHOWN_ROWS: usize = 30;
 
+/// Errors below the table of the results.
+const SHOWN_ERRORS: usize = 5;
+
 const AGAIN: &str = "run the same command again: it does what is left, and no change takes effect twice";
 
-const SOLVE: &str = "see the column ERROR, and solve the cause before you run the command again";
+const SOLVE: &str = "solve the causes before you run the command again";
 
 /// The options of a job.
 #[derive(Debug, Clone, Args)]
@@ -236,15 +239,18 @@ fn conclude(options: &ClientOptions, job: &ShareJob, report: &Report, console: &
     let exit = row::worst(rows.iter().filter_map(|(_, exit)| *exit));
     let printed = print(options, rows, console);
     let count = |is: fn(&StepEnd) -> bool| report.endings.iter().filter(|ending| is(ending)).count();
+    let is_refused = |step: &&Step| matches!(step.verdict, Verdict::Refused(_));
+    let refused = job.steps().iter().filter(is_refused).count();
     let counts = [
         (count(|it| matches!(it, StepEnd::Succeeded(_))), "succeeded"),
-        (count(|it| matches!(it, StepEnd::Unchanged)), "were so already"),
-        (count(|it| matches!(it, StepEnd::Failed(_))), "failed"),
+        (count(|it| matches!(it, StepEnd::Unchanged)), "unchanged"),
+        (refused, "refused"),
+        (count(|it| matches!(it, StepEnd::Failed(_))) - refused, "failed"),
         (
             count(|it| matches!(it, StepEnd::Unresolved(_))),
-            "have no known outcome yet",
+            "without a known outcome",
         ),
-        (count(|it| matches!(it, StepEnd::NotSent)), "were not sent"),
+        (count(|it| matches!(it, StepEnd::NotSent)), "not sent"),
     ];
     // A refusal comes again.
     let again = report.is_stopped || rows_that_may_end_otherwise(&report.endings);
@@ -275,9 +281,9 @@ fn rows_that_may_end_otherwise(endings: &[StepEnd]) -> bool {
 fn summary(job: &ShareJob) -> String {
     let count = |is: fn(&Verdict) -> bool| job.steps().iter().filter(|step| is(&step.verdict)).count();
     let counts = [
-        (count(|it| matches!(it, Verdict::Send)), "will be changed"),
-        (count(|it| matches!(it, Verdict::Unchanged)), "are so already"),
-        (count(|it| matches!(it, Verdict::Refused(_))), "are refused"),
+        (count(|it| matches!(it, Verdict::Send)), "to change"),
+        (count(|it| matches!(it, Verdict::Unchanged)), "unchanged"),
+        (count(|it| matches!(it, Verdict::Refused(_))), "refused"),
     ];
     tell(job.steps().len(), &counts)
 }
@@ -293,9 +299,20 @@ fn tell(all: usize, counts: &[(usize, &str)]) -> String {
     }
 }
 
+/// Tells the errors in full, each once: the table cuts them.
+fn tell_errors(rows: &[JobRow], console: &mut Console<'_>) {
+    let errors: BTreeSet<_> = rows.iter().filter_map(JobRow::error).collect();
+    for error in errors.iter().take(SHOWN_ERRORS) {
+        console.note(format_args!("note: {error}"));
+    }
+    if let Some(more) = errors.len().checked_sub(SHOWN_ERRORS).filter(|more| *more > 0) {
+        console.note(format_args!("note: … and {more} more errors; -o json has all"));
+    }
+}
+
 fn refused(exit: Exit) -> Failure {
     let what = "the service would refuse some of these changes";
-    Failure::new(exit, what, "see the column ERROR; the job would make the others")
+    Failure::new(exit, what, "the job would make the others")
 }
 
 /// Prints the rows on standard output.
@@ -304,6 +321,7 @@ fn print(options: &ClientOptions, rows: Vec<(JobRow, Option<Exit>)>, console: &m
     let mut printer = Printer::of_list(options.output);
     if options.output == Output::Table && console.view().width.is_some() {
         printer.whole(&rows, console)?;
+        tell_errors(&rows, console);
         return Ok(());
     }
     printer.begin(console)?;

@@ -131,6 +131,11 @@ impl JobRow {
         Self { result, ..self }
     }
 
+    /// The error; `None` if there is none.
+    pub(super) fn error(&self) -> Option<&str> {
+        Some(self.error.as_str()).filter(|error| !error.is_empty())
+    }
+
     fn because(self, error: &Error) -> (Self, Option<Exit>) {
         let row = Self {
             change_id: one_line(error.change_id.as_deref().unwrap_or_default()),

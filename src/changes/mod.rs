@@ -2,10 +2,11 @@
 //!
 //! Each checks the configuration and the policy first, then uses the store. [`ChangeService::submit`] gets a change accepted: the
 //! committer opens it, and the forwarder works on it. [`Receipt::wait`] waits for its end. A caller that disconnects cancels
-//! nothing. [`denials`] bounds the refusals that one principal puts on record.
+//! nothing. [`denials`] bounds the refusals that one principal puts on record. [`prediction`] tells what AWS's rules say.
 
 mod denials;
 mod error;
+mod prediction;
 mod read;
 mod submit;
 
@@ -21,7 +22,7 @@ use crate::{
 pub use denials::Denials;
 pub use error::{Error, UnsuccessfulChange};
 pub use read::{ChangePage, PermissionPage};
-pub use submit::{CompletedChange, Receipt, Submission};
+pub use submit::{CompletedChange, Receipt, Submission, ValidatedChange};
 
 /// The use cases, with the parts of the server that they use.
 #[derive(Clone)]

@@ -6,6 +6,7 @@ use crate::{
     domain::{
         Action, Authentication, Cause, Change, ChangeId, ChangeState, Intent, Justification, Permission, PermissionKey,
         Principal, RequestId, TraceId,
+        prediction::Finding,
         transition::{Command, CommandReply, Snapshot},
     },
     policy::{Decision, PolicyQuery},
@@ -56,6 +57,17 @@ pub struct CompletedChange {
     pub replayed: bool,
     /// True if another request opened the change, and this one joined it.
     pub joined: bool,
+    /// What AWS's rules say about it. Empty if nobody asked.
+    pub findings: Vec<Finding>,
+}
+
+/// A change that would be accepted.
+#[derive(Debug)]
+pub struct ValidatedChange {
+    /// The permission as it is now, if a change was ever accepted for it.
+    pub permission: Option<Permission>,
+    /// What AWS's rules say about the change.
+    pub findings: Vec<Finding>,
 }
 
 impl Receipt {
@@ -84,6 +96,7 @@ impl Receipt {
                 permission,
                 change,
                 replayed: self.replayed,
+                findings: Vec::new(),
             }),
             ChangeState::Failed => Err(Error::Failed(Box::new(UnsuccessfulChange { change, request_id }))),
             ChangeState::Superseded => Err(Error::Superseded(Box::new(UnsuccessfulChange { change, request_id }))),
@@ -99,11 +112,20 @@ const MAX_READ_TIME: Duration = Duration::from_millis(500);
 impl ChangeService {
     /// Waits as [`Receipt::wait`] does. If the change has not ended in time, reads what it waits for: the calls to AWS so
     /// far, and its progress. Both are those of the acceptance if the store does not answer. If the read shows that the change
-    /// has ended, that is the answer.
+    /// has ended, that is the answer. A successful one has the warnings that AWS's rules give.
     ///
     /// # Errors
     /// The same.
-    pub async fn wait(&self, mut receipt: Receipt, timeout: Duration) -> Result<CompletedChange, Error> {
+    pub async fn wait(&self, receipt: Receipt, timeout: Duration) -> Result<CompletedChange, Error> {
+        let intent = receipt.snapshot.change.intent.clone();
+        let completed = self.read_while(&intent, self.await_answer(receipt, timeout)).await?;
+        Ok(CompletedChange {
+            findings: self.warnings(&intent),
+            ..completed
+        })
+    }
+
+    async fn await_answer(&self, mut receipt: Receipt, timeout: Duration) -> Result<CompletedChange, Error> {
         let for_read = (timeout / READ_PART).min(MAX_READ_TIME);
         receipt.await_end(timeout.saturating_sub(for_read)).await;
         if receipt.snapshot.change.has_ended() {
@@ -148,11 +170,12 @@ impl ChangeService {
         })
     }
 
-    /// Makes the checks of [`submit`](Self::submit) and returns the permission as it is now. Writes nothing.
+    /// Makes the checks of [`submit`](Self::submit), and tells what AWS's rules say. Writes nothing. What AWS does not answer in
+    /// a part of `timeout` does not refuse.
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn validate(&self, submission: Submission) -> Result<Option<Permission>, Error> {
+    pub async fn validate(&self, submission: Submission, timeout: Duration) -> Result<ValidatedChange, Error> {
         let intent = self.intent(submission);
         self.check_configured(intent.key.account, &intent.key.region)?;
         match self.policy.decide(PolicyQuery::of(&intent)) {
@@ -161,7 +184,12 @@ impl ChangeService {
                 rule: message,
                 log_index: None,
             }),
-            Decision::Allow { .. } => Ok(reads::permission(&self.database, &intent.key).await?),
+            Decision::Allow { .. } => {
+                let permission = async { Ok::<_, Error>(reads::permission(&self.database, &intent.key).await?) };
+                let findings = async { Ok(self.predict(intent.action, &intent.key, timeout).await) };
+                let (permission, findings) = tokio::try_join!(permission, findings)?;
+                Ok(ValidatedChange { permission, findings })
+            }
         }
     }
 

@@ -154,7 +154,7 @@ pub struct GrantRevokeArgs {
     /// The id of this request. A request that is repeated with the same id takes effect only once [default: a random UUID]
     #[arg(long, value_name = "UUID")]
     pub(super) request_id: Option<String>,
-    /// Only check the fields, the configuration and the policy; change nothing
+    /// Only check the fields, the configuration, the policy and what AWS reports about the image; change nothing
     #[arg(long)]
     pub(super) validate_only: bool,
 }

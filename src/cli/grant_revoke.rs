@@ -7,6 +7,7 @@ use super::{
     console::Console,
     error_hint::{self, FollowUp},
     failure::{Failure, Stop},
+    findings,
     live_line::LiveLine,
     options::{ClientOptions, Output},
     render,
@@ -44,11 +45,13 @@ pub(super) async fn grant(
     drop(line);
     let answer = answer_or_failure(outcome, "grant", options, &share, &args)?;
     if options.output == Output::Json {
-        return console.print_json(&answer);
+        console.print_json(&answer)?;
+    } else {
+        print(console, answer.permission.as_ref(), answer.change.as_ref())?;
+        notes(console, &args, answer.replayed, answer.joined);
+        findings::warn(console, &answer.findings);
     }
-    print(console, answer.permission.as_ref(), answer.change.as_ref())?;
-    notes(console, &args, answer.replayed, answer.joined);
-    Ok(())
+    Ok(findings::refusal(&answer.findings)?)
 }
 
 pub(super) async fn revoke(
@@ -73,14 +76,16 @@ pub(super) async fn revoke(
     drop(line);
     let answer = answer_or_failure(outcome, "revoke", options, &share, &args)?;
     if options.output == Output::Json {
-        return console.print_json(&answer);
+        console.print_json(&answer)?;
+        return Ok(findings::refusal(&answer.findings)?);
     }
     print(console, answer.permission.as_ref(), answer.change.as_ref())?;
     notes(console, &args, answer.replayed, answer.joined);
+    findings::warn(console, &answer.findings);
     if !answer.warning.is_empty() {
         console.note(format_args!("warning: {}", super::text::one_line(&answer.warning)));
     }
-    Ok(())
+    Ok(findings::refusal(&answer.findings)?)
 }
 
 fn print(console: &mut Console<'_>, permission: Option<&SharePermission>, change: Option<&Change>) -> Result<(), Stop> {

@@ -23,6 +23,7 @@ mod environment;
 mod error_hint;
 mod failure;
 mod failure_json;
+mod findings;
 mod format;
 mod given;
 mod grant_revoke;

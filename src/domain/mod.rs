@@ -2,7 +2,8 @@
 //!
 //! Read in this order: [`id`] (identifiers), [`permission`] and [`change`] (the stored state), [`entry`] (the ledger),
 //! [`upstream`] (answers of AWS), [`transition`] (the effect of every command on an account) and [`convergence`] (the next step
-//! of a change). [`recorded_state`] is for auditors: what the entries of a ledger say about the other tables.
+//! of a change). [`prediction`] repeats AWS's own rules. [`recorded_state`] is for auditors: what the entries of a ledger say
+//! about the other tables.
 
 pub mod authentication;
 pub mod causes;
@@ -16,6 +17,7 @@ pub mod image;
 pub mod justification;
 pub mod pattern;
 pub mod permission;
+pub mod prediction;
 pub mod recorded_state;
 pub mod request;
 mod spiffe;

@@ -63,9 +63,9 @@ impl ShareService {
         };
         if request.validate_only {
             // Boxed because it is rare: otherwise it enlarges the future of every call.
-            let standing = Box::pin(self.changes.validate(submission));
-            let standing = with_timeout(caller.timeout, standing, status::store_unavailable).await?;
-            return Ok(present::validated(standing.as_ref()));
+            let validated = Box::pin(self.changes.validate(submission, caller.timeout));
+            let validated = with_timeout(caller.timeout, validated, status::store_unavailable).await?;
+            return Ok(present::validated(&validated));
         }
         let result = self.submit_and_wait(submission, caller.timeout).await;
         if let Some(change_id) = change_id(&result) {

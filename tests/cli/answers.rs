@@ -58,6 +58,7 @@ pub(crate) fn granted() -> GrantSharePermissionResponse {
         change: Some(change(change::State::Succeeded)),
         replayed: false,
         joined: false,
+        findings: Vec::new(),
     }
 }
 

@@ -85,6 +85,73 @@ async fn the_warning_of_a_revoke_is_a_note() {
     assert_eq!(ran.json()["warning"], "copies stay");
 }
 
+fn finding(code: finding::Code, severity: finding::Severity) -> Finding {
+    Finding {
+        code: code.into(),
+        severity: severity.into(),
+        message: format!("what {} means", code.as_str_name()),
+    }
+}
+
+#[tokio::test]
+async fn warnings_about_a_grant_are_notes() {
+    let mut answer = granted();
+    answer.findings = vec![finding(finding::Code::ByolRecipient, finding::Severity::Warning)];
+    let service = Service::answering([Answer::Grant(answer.clone()), Answer::Grant(answer)]).await;
+    let line = format!("grant {WHICH} --reason x");
+    let ran = run(&service, &line).await.ok();
+    let note = "warning: what CODE_BYOL_RECIPIENT means (BYOL_RECIPIENT)\n";
+    assert!(ran.notes.contains(note), "{}", ran.notes);
+    let ran = run(&service, &format!("{line} -o json")).await.ok();
+    assert_eq!(ran.json()["findings"][0]["severity"], "SEVERITY_WARNING");
+}
+
+/// What AWS is expected to refuse exits like the refusal itself, so that a script can rely on it.
+#[tokio::test]
+async fn validate_only_fails_if_aws_would_refuse() {
+    use finding::{Code, Severity::Error};
+    let line = format!("{WHICH} --reason x --validate-only");
+    for (code, exit) in [
+        (Code::ImageNotFound, 3),
+        (Code::ImageNotOwned, 7),
+        (Code::ImageNotAvailable, 7),
+        (Code::ByolInGovcloud, 7),
+    ] {
+        let findings = vec![finding(code, Error)];
+        let grant = GrantSharePermissionResponse {
+            permission: Some(permission(share_permission::State::NotShared)),
+            findings: findings.clone(),
+            ..Default::default()
+        };
+        let revoke = RevokeSharePermissionResponse {
+            findings,
+            ..Default::default()
+        };
+        let grants = [Answer::Grant(grant.clone()), Answer::Grant(grant)];
+        let service = Service::answering(grants).await;
+        let ran = run(&service, &format!("grant {line}")).await;
+        let (found, text) = ran.failure();
+        let name = code.as_str_name();
+        let expected = format!("AWS would refuse this: what {name} means ({})", &name["CODE_".len()..]);
+        assert!(found == exit && text.contains(&expected), "{found}: {text}");
+        assert!(ran.out.contains("NOT_SHARED"), "{}", ran.out);
+        let ran = run(&service, &format!("grant {line} -o json")).await;
+        assert_eq!(
+            (ran.failure().0, &ran.json()["findings"][0]["code"]),
+            (exit, &name.into())
+        );
+
+        let service = Service::answering([Answer::Revoke(revoke.clone()), Answer::Revoke(revoke)]).await;
+        for output in ["", " -o json"] {
+            assert_eq!(
+                run(&service, &format!("revoke {line}{output}")).await.failure().0,
+                exit,
+                "{name}"
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn validate_only_notes_that_nothing_was_changed() {
     let answer = GrantSharePermissionResponse {

@@ -11,7 +11,7 @@ use sharewarden_client::proto::v1::{
     GrantSharePermissionResponse, RevokeSharePermissionRequest, audit_service_client::AuditServiceClient, change,
     share_permission_service_client::SharePermissionServiceClient,
 };
-use sharewarden_simulator::{Effect, Fault, FaultTiming, Simulator, sample};
+use sharewarden_simulator::{ApiCall, Effect, Fault, FaultTiming, Simulator, sample};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -411,6 +411,11 @@ pub fn credentials() -> BaseCredentials {
         access_key_id: "AKIA111122223333".into(),
         secret_access_key: "any".to_owned().into(),
     }
+}
+
+/// False for a read of an image for the warnings of a grant. It needs no lease, and is not counted with the calls for changes.
+pub fn is_for_change(call: &ApiCall) -> bool {
+    call.operation != "DescribeWorkspaceImages"
 }
 
 /// A request of the principal tester@example.com.

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use crate::{
-    changes::{ChangePage, CompletedChange, PermissionPage},
-    domain::{self, Access, ChangeState, Classification, CredentialKind, PermissionState, Timestamp},
-    proto::v1::{self, ErrorReason, attempt, change, share_permission},
+    changes::{ChangePage, CompletedChange, PermissionPage, ValidatedChange},
+    domain::{
+        self, Access, ChangeState, Classification, CredentialKind, PermissionState, Timestamp,
+        prediction::{Finding, FindingCode, Severity},
+    },
+    proto::v1::{self, ErrorReason, attempt, change, finding, share_permission},
     store::{
         changes::{ChangeStatus, Progress},
         reads::PermissionFilter,
@@ -27,13 +30,15 @@ pub(super) fn granted(changed: CompletedChange) -> v1::GrantSharePermissionRespo
         change: Some(change(&changed.change)),
         replayed: changed.replayed,
         joined: changed.joined,
+        findings: findings(&changed.findings),
     }
 }
 
 /// The response to a grant with `validate_only`.
-pub(super) fn validated(standing: Option<&domain::Permission>) -> v1::GrantSharePermissionResponse {
+pub(super) fn validated(validated: &ValidatedChange) -> v1::GrantSharePermissionResponse {
     v1::GrantSharePermissionResponse {
-        permission: standing.map(permission),
+        permission: validated.permission.as_ref().map(permission),
+        findings: findings(&validated.findings),
         ..Default::default()
     }
 }
@@ -45,7 +50,36 @@ pub(super) fn revoked(answer: v1::GrantSharePermissionResponse) -> v1::RevokeSha
         change: answer.change,
         replayed: answer.replayed,
         joined: answer.joined,
+        findings: answer.findings,
         warning: COPIES_STAY.into(),
+    }
+}
+
+fn findings(findings: &[Finding]) -> Vec<v1::Finding> {
+    let findings = findings.iter().map(|found| {
+        let severity = match found.code.severity() {
+            Severity::Error => finding::Severity::Error,
+            Severity::Warning => finding::Severity::Warning,
+        };
+        v1::Finding {
+            code: finding_code(found.code).into(),
+            severity: severity.into(),
+            message: found.message.clone(),
+        }
+    });
+    findings.collect()
+}
+
+fn finding_code(code: FindingCode) -> finding::Code {
+    match code {
+        FindingCode::ImageNotFound => finding::Code::ImageNotFound,
+        FindingCode::ImageNotOwned => finding::Code::ImageNotOwned,
+        FindingCode::ImageNotAvailable => finding::Code::ImageNotAvailable,
+        FindingCode::ByolInGovcloud => finding::Code::ByolInGovcloud,
+        FindingCode::ByolRecipient => finding::Code::ByolRecipient,
+        FindingCode::CopyWithinRegionOnly => finding::Code::CopyWithinRegionOnly,
+        FindingCode::CopyThroughSupport => finding::Code::CopyThroughSupport,
+        FindingCode::NotChecked => finding::Code::NotChecked,
     }
 }
 

@@ -101,7 +101,22 @@ fn a_revoke_warns_that_copies_stay() {
         change: a_change(ChangeState::Succeeded, None),
         replayed: true,
         joined: false,
+        findings: Vec::new(),
     };
     let answer = revoked(granted(changed));
     assert!(answer.replayed && answer.warning.contains("Copies that it has already made stay"));
+}
+
+#[test]
+fn every_finding_has_its_own_code_and_a_severity() {
+    for &code in FindingCode::ALL {
+        let found = Finding {
+            code,
+            message: "a sentence".into(),
+        };
+        let shown = &findings(&[found])[0];
+        assert_eq!(shown.code().as_str_name(), format!("CODE_{}", code.as_str()));
+        assert_ne!(shown.severity(), finding::Severity::Unspecified, "{code:?}");
+        assert_eq!(shown.message, "a sentence");
+    }
 }

@@ -36,7 +36,7 @@ def camel_case(method):
 called = set()
 for path in (names.ROOT / "src/workspaces").rglob("*.rs"):
     text = path.read_text()
-    called |= {camel_case(method) for method in re.findall(r"\.(\w+_workspace_image\w*)\(\)", text)}
+    called |= {camel_case(method) for method in re.findall(r"\.(\w+_workspace_image\w*|describe_tags)\(\)", text)}
 known = set(Session().get_service_model("workspaces").operation_names)
 if not called <= known:
     problems.append(f"AWS has no operation {called - known}")

@@ -60,10 +60,13 @@ async fn a_newer_schema_is_used_until_it_is_finalized() {
 #[tokio::test]
 async fn finalize_is_refused_while_an_older_replica_runs_and_then_changes_nothing() {
     let store = Store::open().await;
-    store.execute("DELETE FROM _sqlx_migrations WHERE version > 9000").await;
     store.execute(NOT_FINALIZED).await;
     store.execute(OLDER_REPLICA).await;
     let before = store.database.installation().await.unwrap();
+    if before.schema > before.build {
+        // With the migrations of a newer program, only that one finalizes.
+        return store.close().await;
+    }
     let error = store.database.finalize().await.unwrap_err().to_string();
     assert!(
         error.contains("1 replica of older builds (the oldest is build 1, version 0.0.1)")
@@ -78,11 +81,9 @@ async fn finalize_is_refused_while_an_older_replica_runs_and_then_changes_nothin
 
     store.execute("DELETE FROM replica").await;
     store.execute(ENDED_REPLICA).await;
-    if before.schema == before.build {
-        store.database.finalize().await.unwrap();
-        assert!(store.database.installation().await.unwrap().is_finalized());
-        store.database.finalize().await.unwrap();
-    }
+    store.database.finalize().await.unwrap();
+    assert!(store.database.installation().await.unwrap().is_finalized());
+    store.database.finalize().await.unwrap();
     store.close().await;
 }
 

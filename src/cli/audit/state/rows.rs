@@ -26,6 +26,7 @@ use crate::{
 };
 
 const PAGE: i32 = 1000;
+const CREDENTIALS: &str = "credentials";
 
 /// A row with its fields.
 pub(super) struct Row {
@@ -37,7 +38,7 @@ impl Row {
     /// True if it has what the entries tell, and nothing else is known about it.
     pub(super) fn is_as(&self, recorded: &RecordedState) -> bool {
         let told = recorded_rows::fields(recorded, &self.name);
-        told.is_some_and(|told| told.iter().all(|(field, text)| self.text(field) == text))
+        told.is_some_and(|told| told.iter().all(|(field, text)| self.has(field, text)))
     }
 
     /// What differs. Nothing if the row is as the entries tell.
@@ -45,7 +46,7 @@ impl Row {
         let Some(told) = recorded_rows::fields(recorded, &self.name) else {
             return vec![Difference::of_row(&self.name, false)];
         };
-        let wrong = told.into_iter().filter(|(field, text)| self.text(field) != text);
+        let wrong = told.into_iter().filter(|(field, text)| !self.has(field, text));
         let difference = |(field, ledger)| Difference {
             row: self.name.to_string(),
             field,
@@ -53,6 +54,12 @@ impl Row {
             table: self.text(field).to_owned(),
         };
         wrong.map(difference).collect()
+    }
+
+    /// True if the field has this text. A service of an older build does not show the credentials: then they are not compared.
+    fn has(&self, field: &str, text: &str) -> bool {
+        let found = self.text(field);
+        found == text || (field == CREDENTIALS && found.is_empty())
     }
 
     fn text(&self, field: &str) -> &str {
@@ -208,7 +215,7 @@ fn of_change(row: &Change) -> Option<Row> {
         ("error_code", row.error_code.clone()),
         ("error_message", row.error_message.clone()),
         ("trace_id", row.trace_id.clone()),
-        ("credentials", credentials.join(" ")),
+        (CREDENTIALS, credentials.join(" ")),
         ("create_time", rfc3339(row.create_time.as_ref())),
         ("end_time", rfc3339(row.end_time.as_ref())),
         ("attempts", attempts.join("; ")),

@@ -11,10 +11,10 @@ use crate::domain::{
 
 use super::ChangeService;
 
-/// Maximum age of what a validation knows. Callers often validate many changes of one image.
-const VALIDATION_AGE: Duration = Duration::from_secs(10);
+/// Maximum age of a report about an image. Callers often validate many changes of one image.
+const REPORT_AGE: Duration = Duration::from_secs(10);
 
-/// Maximum age of what a grant knows. Its warnings need only the tenancy, which AWS never changes.
+/// Maximum age of a report about an owned image, for the warnings of a grant. They need the tenancy, which AWS never changes.
 const TENANCY_AGE: Duration = Duration::from_secs(3600);
 
 /// The part of the time for a validation in which AWS is read, one in this number, and at most [`MAX_READ_TIME`].
@@ -26,9 +26,7 @@ impl ChangeService {
     /// finding too.
     pub(super) async fn predict(&self, action: Action, key: &PermissionKey, timeout: Duration) -> Vec<Finding> {
         let timeout = (timeout / READ_PART).min(MAX_READ_TIME);
-        let read = self
-            .workspaces
-            .image(key.account, &key.region, &key.image, VALIDATION_AGE);
+        let read = self.workspaces.image(key.account, &key.region, &key.image, REPORT_AGE);
         match tokio::time::timeout(timeout, read).await {
             Ok(Ok(report)) => prediction::predict(action, key, KnownImage::Reported(&report)),
             Ok(Err(error)) => prediction::predict(action, key, KnownImage::Failed(&error)),
@@ -50,7 +48,7 @@ impl ChangeService {
         let key = &intent.key;
         if intent.action == Action::Grant && self.tenancy_of(key).is_none() {
             // Boxed because it is rare: otherwise it enlarges the future of every change.
-            let read = Box::pin(self.workspaces.image(key.account, &key.region, &key.image, TENANCY_AGE));
+            let read = Box::pin(self.workspaces.image(key.account, &key.region, &key.image, REPORT_AGE));
             tokio::select! {
                 biased;
                 ended = &mut end => return ended,
@@ -61,7 +59,9 @@ impl ChangeService {
     }
 
     fn tenancy_of(&self, key: &PermissionKey) -> Option<Arc<ReportedImage>> {
-        self.workspaces
-            .known_image(key.account, &key.region, &key.image, TENANCY_AGE)
+        let known = self
+            .workspaces
+            .known_image(key.account, &key.region, &key.image, TENANCY_AGE);
+        known.filter(|report| matches!(**report, ReportedImage::Owned(_)))
     }
 }

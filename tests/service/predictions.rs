@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use sharewarden::{
     clock::Clock,
-    domain::Region,
+    domain::{Region, Timestamp},
     proto::v1::{Finding, GrantSharePermissionRequest, finding::Code as Rule, finding::Severity},
 };
-use sharewarden_simulator::{Account, Effect, Image, ImageState, Partition};
+use sharewarden_simulator::{Account, ApiCall, Effect, Image, ImageState, Partition};
 use sharewarden_testkit::stack::*;
 
 const DESCRIBE: &str = "DescribeWorkspaceImages";
@@ -73,18 +73,7 @@ async fn validate_only_predicts_what_aws_answers() {
 #[tokio::test]
 async fn a_byol_image_warns_before_a_grant_and_after_it() {
     let stack = Stack::start().await;
-    stack
-        .simulator
-        .add_account(Account::new(ACCOUNT).byol("o-example"))
-        .unwrap();
-    stack
-        .simulator
-        .add_account(Account::new(RECIPIENT).byol("o-example"))
-        .unwrap();
-    stack
-        .simulator
-        .add_image(Image::new(REGION, BYOL, ACCOUNT).with_own_licence())
-        .unwrap();
+    add_byol_image(&stack);
     let mut client = stack.client().await;
     let before = findings(&mut client, validation(BYOL)).await;
     assert_eq!(rules(&before), [(Rule::ByolRecipient, Severity::Warning)]);
@@ -106,40 +95,57 @@ async fn a_grant_reads_the_image_beside_its_own_call_and_never_waits_for_it() {
     stack.simulator.clear_faults();
 
     // The grant's own call takes longer than the read.
-    stack
-        .simulator
-        .add_account(Account::new(ACCOUNT).byol("o-example"))
-        .unwrap();
-    stack
-        .simulator
-        .add_account(Account::new(RECIPIENT).byol("o-example"))
-        .unwrap();
-    stack
-        .simulator
-        .add_image(Image::new(REGION, BYOL, ACCOUNT).with_own_licence())
-        .unwrap();
+    add_byol_image(&stack);
     stack.hold();
     let mut request = validation(BYOL);
     request.validate_only = false;
     let granted = spawn_grant(stack.client().await, request);
-    stack.wait_for_calls(DESCRIBE, 2).await;
+    let is_read = |call: &ApiCall| call.operation == DESCRIBE && call.image.as_deref() == Some(BYOL);
+    let begun = stack.simulator.wait_for_calls(|calls| calls.iter().any(is_read));
+    tokio::time::timeout(TIMEOUT, begun).await.unwrap();
     // It is answered when the read is.
     findings(&mut client, validation(BYOL)).await;
     stack.release();
     let answer = granted.await.unwrap().unwrap();
     assert_eq!(rules(&answer.findings), [(Rule::ByolRecipient, Severity::Warning)]);
-    assert_eq!(stack.calls_of(DESCRIBE), 2, "one for each image");
-    let calls = stack.simulator.calls();
-    let described = calls
-        .iter()
-        .filter(|call| call.operation == DESCRIBE && call.image.as_deref() == Some(BYOL));
+    let reads: Vec<_> = stack.simulator.calls().into_iter().filter(is_read).collect();
+    assert_eq!(reads.len(), 1, "the validation waited for the same read");
     let created = answer.change.unwrap().create_time.unwrap();
-    for call in described {
-        let at = call.started_at.unix_timestamp_nanos();
-        let created = i128::from(created.seconds) * 1_000_000_000 + i128::from(created.nanos);
-        assert!(at >= created, "never before the change is PENDING");
-    }
+    let created = i128::from(created.seconds) * 1_000_000_000 + i128::from(created.nanos);
+    let read = reads[0].started_at.unix_timestamp_nanos();
+    assert!(read >= created, "never before the change is PENDING");
     stack.end().await;
+}
+
+/// A report that an image does not exist is true for a moment only.
+#[tokio::test]
+async fn a_grant_reads_an_image_again_that_did_not_exist_before() {
+    let clock = Clock::manual(Timestamp::parse("2026-11-28T00:00:00Z").unwrap());
+    let stack = Stack::start_on("", clock.clone()).await;
+    let mut client = stack.client().await;
+    let before = findings(&mut client, validation(BYOL)).await;
+    assert_eq!(rules(&before), [(Rule::ImageNotFound, Severity::Error)]);
+    add_byol_image(&stack);
+    clock.advance(Duration::from_secs(11));
+    // The read takes less time than the change.
+    stack.fault(UPDATE, 1, late(500));
+    let mut request = validation(BYOL);
+    request.validate_only = false;
+    let found = findings(&mut client, request).await;
+    assert_eq!(rules(&found), [(Rule::ByolRecipient, Severity::Warning)]);
+    stack.end().await;
+}
+
+/// An image with the owner's licence, and a recipient that can use it.
+fn add_byol_image(stack: &Stack) {
+    for account in [ACCOUNT, RECIPIENT] {
+        stack
+            .simulator
+            .add_account(Account::new(account).byol("o-example"))
+            .unwrap();
+    }
+    let image = Image::new(REGION, BYOL, ACCOUNT).with_own_licence();
+    stack.simulator.add_image(image).unwrap();
 }
 
 #[tokio::test]

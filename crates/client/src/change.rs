@@ -21,7 +21,8 @@ const MAX_RETRY_DELAY: Duration = Duration::from_secs(3600);
 #[derive(Debug, Clone)]
 #[must_use]
 pub enum Outcome<A> {
-    /// AWS accepted the change, and the ledger records this. With `validate_only`: the request is valid and permitted.
+    /// AWS accepted the change, and the ledger records this. With `validate_only`: the request is valid and permitted. `findings`
+    /// of the answer tell what AWS's own rules say.
     Succeeded(A),
     /// The service refused the request, or the change ended without success. The error says why.
     Failed(Error),

@@ -70,7 +70,8 @@ class AsyncClient(BaseClient):
         """Sends a grant, with the request's id or a new random one, until its outcome is known.
 
         The answer means that AWS accepted the change, and that the ledger records this; with `validate_only`, that the
-        request is valid and permitted. Raises `Failed` or `Unresolved`.
+        request is valid and permitted. `findings` of the answer tell what AWS's own rules say. Raises `Failed` or
+        `Unresolved`.
         """
         steps, sent = self._begin_change("GrantSharePermission", request, timeout)
         answer: GrantSharePermissionResponse = await self._run(steps, self.share_permissions.GrantSharePermission, sent)

@@ -178,13 +178,13 @@ impl ChangeService {
     pub async fn validate(&self, submission: Submission, timeout: Duration) -> Result<ValidatedChange, Error> {
         let intent = self.intent(submission);
         self.check_configured(intent.key.account, &intent.key.region)?;
-        match self.policy.decide(PolicyQuery::of(&intent)) {
-            Decision::Deny { message, .. } => Err(Error::Denied {
+        match self.decide(&intent).refusal {
+            Some(rule) => Err(Error::Denied {
                 key: intent.key,
-                rule: message,
+                rule,
                 log_index: None,
             }),
-            Decision::Allow { .. } => {
+            None => {
                 let permission = async { Ok::<_, Error>(reads::permission(&self.database, &intent.key).await?) };
                 let findings = async { Ok(self.predict(intent.action, &intent.key, timeout).await) };
                 let (permission, findings) = tokio::try_join!(permission, findings)?;
@@ -297,20 +297,29 @@ impl ChangeService {
     /// budget lasts, because it is recorded.
     fn command(&self, intent: &Arc<Intent>) -> Result<Command, Error> {
         self.check_configured(intent.key.account, &intent.key.region)?;
-        match self.policy.decide(PolicyQuery::of(intent)) {
-            Decision::Deny { policies, message } => {
-                tracing::debug!(?policies, "the policy refuses the change");
+        let Decision {
+            policies,
+            digest,
+            refusal,
+        } = self.decide(intent);
+        match refusal {
+            Some(rule) => {
+                tracing::debug!(?policies, %digest, "the policy refuses the change");
                 match self.denials.take(intent) {
-                    true => Ok(Command::Deny(intent.clone(), message)),
+                    true => Ok(Command::Deny(intent.clone(), rule)),
                     false => Err(Error::Denied {
                         key: intent.key.clone(),
-                        rule: message,
+                        rule,
                         log_index: None,
                     }),
                 }
             }
-            Decision::Allow { .. } if self.forwarder.accepts_changes(&intent.key) => Ok(Command::Open(intent.clone())),
-            Decision::Allow { .. } => Err(CommitError::Overloaded.into()),
+            None if self.forwarder.accepts_changes(&intent.key) => Ok(Command::Open(intent.clone())),
+            None => Err(CommitError::Overloaded.into()),
         }
+    }
+
+    fn decide(&self, intent: &Intent) -> Decision {
+        self.policy.decide(PolicyQuery::of(intent, self.clock.now()))
     }
 }

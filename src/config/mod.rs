@@ -9,6 +9,7 @@ mod database_url;
 mod denials;
 mod error;
 mod parse;
+mod policy;
 mod rules;
 mod telemetry;
 mod tls;
@@ -25,6 +26,7 @@ pub use checkpoint::CheckpointConfig;
 pub use database_url::{DatabaseUrl, DatabaseUrlProblem};
 pub use denials::DenialsConfig;
 pub use error::ConfigError;
+pub use policy::{GroupConfig, PolicyConfig};
 pub use rules::Problem;
 pub use telemetry::{AdminConfig, TelemetryConfig};
 pub use tls::{ClientAuth, TlsConfig};
@@ -46,6 +48,12 @@ pub struct Config {
     /// Roles of principals. What no entry allows is refused.
     #[serde(default)]
     pub roles: Vec<RoleConfig>,
+    /// Groups of principals and of accounts, for policies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupConfig>,
+    /// The policy for grants and revokes.
+    #[serde(default)]
+    pub policy: PolicyConfig,
     /// Refusals by the policy on record.
     #[serde(default)]
     pub denials: DenialsConfig,

@@ -125,6 +125,11 @@ text!(
         && (!spiffe::has_scheme(text) || spiffe::is_valid(text))
 );
 
+impl Principal {
+    /// The name of the service itself, the actor of what it does without a caller. No caller may have it.
+    pub const SERVICE: &str = "sharewarden";
+}
+
 text!(
     /// A W3C trace id: 32 lower-case hex digits, not all zero (W3C Trace Context, section 3.2.2.3).
     TraceId,

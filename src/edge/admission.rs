@@ -93,6 +93,18 @@ impl AdmissionRules {
         }
     }
 
+    /// Why the principal may make no call at all, if it may not.
+    fn reason_against(&self, principal: &Principal) -> Option<String> {
+        if principal.as_str() == Principal::SERVICE {
+            return Some(format!(
+                "{principal} is the name of the service itself: no caller may have it"
+            ));
+        }
+        let is_named = self.policy.has_binding(principal);
+        (!is_named)
+            .then(|| format!("{principal} has no role: no role binding ([[roles]]) or group ([[groups]]) names it"))
+    }
+
     async fn admit<Q>(&self, request: &mut Request<Q>) -> Result<(CallPlaces, Arc<CallMemory>), NotAdmitted> {
         // Every request comes through a listener, which names the peer.
         let peer = request.extensions().get::<Peer>().cloned();
@@ -107,9 +119,8 @@ impl AdmissionRules {
         let principal = identity.principal;
         tracing::Span::current().record("principal", principal.as_str());
         // Before the quotas: principals without a role take no place in their tables, and leave nothing in the ledger.
-        if !self.policy.has_binding(&principal) {
+        if let Some(rule) = self.reason_against(&principal) {
             self.refused.count_without_binding(&principal);
-            let rule = format!("{principal} has no role: no role binding ([[roles]]) names it");
             return Err(NotAdmitted::Forbidden(rule));
         }
         let method = (self.method)(request.uri().path());

@@ -157,13 +157,15 @@ impl Forwarder {
         if intent.action == Action::Revoke {
             return None;
         }
-        match self.0.policy.decide(PolicyQuery::of(intent)) {
-            Decision::Allow { .. } => None,
-            Decision::Deny { policies, message } => {
-                tracing::info!(?policies, "the policy in force refuses to call AWS");
-                Some(message)
-            }
+        let Decision {
+            policies,
+            digest,
+            refusal,
+        } = self.0.policy.decide(PolicyQuery::of(intent, self.0.clock.now()));
+        if refusal.is_some() {
+            tracing::info!(?policies, %digest, "the policy in force refuses to call AWS");
         }
+        refusal
     }
 
     /// True if a call that starts now ends before the lease.

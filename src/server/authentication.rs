@@ -6,7 +6,6 @@ use crate::{
     clock::Clock,
     config::{AuthMode, Config},
     edge::{Authenticator, ServerTls, TlsProblem, TokenKeys, TokenKeysProblem, Tokens},
-    policy::PolicySet,
     worker::Supervisor,
 };
 
@@ -65,13 +64,4 @@ impl CallerAuthentication {
             tasks.spawn(supervisor.run(keys.clone()));
         }
     }
-}
-
-/// The policy that the configuration describes.
-pub(super) fn policy_set(config: &Config) -> PolicySet {
-    let accounts = config.accounts.iter();
-    PolicySet::new(
-        accounts.map(|account| (account.id, account.share_with.clone())),
-        config.roles.iter().cloned(),
-    )
 }

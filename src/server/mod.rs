@@ -25,7 +25,7 @@ use crate::{
     config::Config,
     domain::ReplicaId,
     forwarder::{self, Forwarder},
-    policy::Policy,
+    policy::{Policy, PolicyProblems, PolicySet, PolicySource},
     store::{self, Committer, Database, Leased, Notifications, Privileges, StoreError},
     telemetry::{self, Metrics, Telemetry, TelemetryError},
     workspaces::{self, AwsConnectError, BaseCredentials, WorkSpaces},
@@ -68,6 +68,9 @@ pub enum ServerError {
     /// The certificates or the token keys cannot be used.
     #[error(transparent)]
     CallerAuthentication(#[from] AuthenticationProblem),
+    /// The policy set cannot be used.
+    #[error(transparent)]
+    Policy(#[from] PolicyProblems),
     /// The committer's thread cannot be started.
     #[error("the committer's thread cannot be started")]
     Thread(#[source] io::Error),
@@ -220,7 +223,7 @@ impl Server {
             &work_sender,
         )
         .map_err(ServerError::Thread)?;
-        let policy = Policy::new(authentication::policy_set(config));
+        let policy = Policy::new(policy_set(config)?);
         let dependencies = forwarder::Dependencies {
             database: database.clone(),
             committer: committer.clone(),
@@ -300,6 +303,15 @@ impl Server {
             ),
         }
     }
+}
+
+/// The policy set that the configuration describes. Its warnings are logged.
+fn policy_set(config: &Config) -> Result<PolicySet, PolicyProblems> {
+    let set = PolicySet::compile(PolicySource::of(config)?)?;
+    for warning in set.warnings() {
+        tracing::warn!(%warning, "the policy set may be wrong");
+    }
+    Ok(set)
 }
 
 fn warn_about_unknown_regions(config: &Config) {

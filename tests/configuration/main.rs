@@ -294,6 +294,22 @@ fn an_unsafe_access_configuration_is_refused_and_the_error_names_the_key() {
             "principal",
         ),
         ("roles = [{ principal = \"a\", roles = [] }]\n".into(), "roles.roles"),
+        (
+            "roles = [{ principal = \"sharewarden\", roles = [\"viewer\"] }]\n".into(),
+            "roles.principal must not be sharewarden",
+        ),
+        (
+            "groups = [{ name = \"A B\", accounts = [\"111122223333\"] }]\n".into(),
+            "groups.name must be 1 to 64 lower-case letters",
+        ),
+        (
+            "groups = [{ name = \"a\", principals = [\"b\"] }, { name = \"a\", principals = [\"c\"] }]\n".into(),
+            "groups.name must be unique",
+        ),
+        (
+            "groups = [{ name = \"a\" }]\n".into(),
+            "groups.principals or groups.accounts",
+        ),
         ("roles = [{ principal = \"a\", roles = [\"admin\"] }]\n".into(), "admin"),
         (
             "roles = [{ principal = \"a\", roles = [\"viewer\"], accounts = [\"444455556666\"] }]\n".into(),

@@ -1,10 +1,13 @@
 //! The current policy is checked when a change is accepted, and again before each grant call to AWS.
 
+use std::fs;
+
 use sharewarden::policy::PolicySet;
-use tonic::Code;
+use tonic::{Code, Request};
 
 use sharewarden_testkit::stack::{
-    ACCOUNT, RECIPIENT, Stack, UPDATE, as_tester, detail, grant, late, reason, revoke, spawn_grant, until,
+    ACCOUNT, OTHER_RECIPIENT, RECIPIENT, Stack, UPDATE, as_tester, detail, grant, late, reason, revoke, spawn_grant,
+    until,
 };
 
 #[tokio::test]
@@ -66,5 +69,77 @@ async fn an_accepted_revoke_is_not_checked_against_the_policy_again() {
     stack.release();
     revoked.await.unwrap().unwrap();
     assert_eq!(stack.shared_with(), [RECIPIENT; 0]);
+    stack.end().await;
+}
+
+/// Permits from a file, and refuses what a role permits.
+const POLICIES: &str = "@id(\"pipelines\")
+permit (principal in Sharewarden::PrincipalGroup::\"pipelines\", action == Sharewarden::Action::\"grant\", resource)
+when { context has ticket && context.ticket like \"CHG-*\" };
+
+@id(\"partners-only\")
+@says(\"Images are shared with partners only.\")
+forbid (principal, action == Sharewarden::Action::\"grant\", resource)
+unless { context.recipient in Sharewarden::AccountGroup::\"partners\" };
+";
+
+#[tokio::test]
+async fn policies_of_files_permit_and_forbid_beside_the_roles_and_the_refusal_says_why() {
+    let policies = tempfile::tempdir().unwrap();
+    fs::write(policies.path().join("sharing.cedar"), POLICIES).unwrap();
+    let directory = policies.path().display();
+    let stack = Stack::start_with(&format!(
+        "policy.directory = \"{directory}\"
+roles = [{{ principal = \"tester@example.com\", roles = [\"operator\"] }}]
+groups = [
+    {{ name = \"pipelines\", principals = [\"build/*\"] }},
+    {{ name = \"partners\", accounts = [\"{RECIPIENT}\"] }},
+]
+"
+    ))
+    .await;
+    let mut client = stack.client().await;
+    let as_pipeline = |ticket: &str| {
+        let mut message = grant();
+        message.ticket = ticket.into();
+        let mut request = Request::new(message);
+        let metadata = request.metadata_mut();
+        metadata.insert("x-sharewarden-principal", "build/7".parse().unwrap());
+        request
+    };
+    let refused = client.grant_share_permission(as_pipeline("INC-1")).await.unwrap_err();
+    assert_eq!(
+        detail(&refused, "rule"),
+        format!(
+            "build/7 may not grant in account {ACCOUNT}: this needs the role operator, or the policy \"pipelines\", which needs \
+             `context.ticket like \"CHG-*\"`"
+        )
+    );
+    client.grant_share_permission(as_pipeline("CHG-1")).await.unwrap();
+    assert_eq!(stack.shared_with(), [RECIPIENT]);
+
+    let mut to_stranger = grant();
+    to_stranger.shared_account_id = OTHER_RECIPIENT.into();
+    let refused = client.grant_share_permission(as_tester(to_stranger)).await.unwrap_err();
+    assert_eq!(
+        detail(&refused, "rule"),
+        "the policy \"partners-only\" refuses: Images are shared with partners only."
+    );
+    client.revoke_share_permission(as_tester(revoke())).await.unwrap();
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn nobody_may_call_with_the_name_of_the_service() {
+    let stack = Stack::start_with("roles = [{ principal = \"*\", roles = [\"operator\"] }]\n").await;
+    let mut client = stack.client().await;
+    let mut request = Request::new(grant());
+    let metadata = request.metadata_mut();
+    metadata.insert("x-sharewarden-principal", "sharewarden".parse().unwrap());
+    let refused = client.grant_share_permission(request).await.unwrap_err();
+    assert_eq!(
+        detail(&refused, "rule"),
+        "sharewarden is the name of the service itself: no caller may have it"
+    );
     stack.end().await;
 }

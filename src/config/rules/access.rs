@@ -1,8 +1,11 @@
-//! Rules for the ports, authentication, roles and refusals.
+//! Rules for the ports, authentication, roles, groups and refusals.
 
 use std::{collections::BTreeSet, ops::RangeInclusive, time::Duration};
 
-use crate::config::{AuthMode, ClientAuth, Config};
+use crate::{
+    config::{AuthMode, ClientAuth, Config},
+    domain::Principal,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -18,6 +21,7 @@ pub(super) fn problems(config: &Config, check: &mut impl FnMut(bool, &str, Strin
     tokens(config, check);
     bounds(config, check);
     roles(config, check);
+    groups(config, check);
 }
 
 fn modes(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
@@ -177,6 +181,11 @@ fn roles(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
     for role in &config.roles {
         let principal = &role.principal;
         check(
+            principal.as_str() != Principal::SERVICE,
+            "roles.principal",
+            format!("must not be {principal}, the name of the service itself"),
+        );
+        check(
             !role.roles.is_empty(),
             "roles.roles",
             format!("must name at least one role for {principal}"),
@@ -194,6 +203,31 @@ fn roles(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
                 format!("must be among accounts.id; for {principal} it names {account}"),
             );
         }
+    }
+}
+
+fn groups(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
+    let mut seen = BTreeSet::new();
+    for group in &config.groups {
+        let name = &group.name;
+        let is_of_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
+        check(
+            (1..=64).contains(&name.len()) && name.bytes().all(is_of_name),
+            "groups.name",
+            format!("must be 1 to 64 lower-case letters, digits, hyphens and underscores; it is {name:?}"),
+        );
+        check(
+            seen.insert(name),
+            "groups.name",
+            format!("must be unique; {name:?} is there twice"),
+        );
+        check(
+            group.principals.is_empty() != group.accounts.is_empty(),
+            "groups.principals",
+            format!(
+                "or groups.accounts must name at least one, and only one of the two keys may; this is about {name:?}"
+            ),
+        );
     }
 }
 

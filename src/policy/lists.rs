@@ -1,0 +1,104 @@
+//! The policies that are made of `roles` and `accounts.share_with`.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest, Sha256};
+
+use crate::{
+    config::{Role, RoleConfig},
+    domain::AccountId,
+};
+
+use super::schema::quoted;
+
+/// The beginning of the ids of policies that are made of `roles`.
+pub(super) const ROLES: &str = "roles.";
+
+/// The beginning of the ids of policies that are made of `accounts`.
+pub(super) const ACCOUNTS: &str = "accounts.";
+
+/// A policy that is made of a list, and the group that stands for its accounts. Cedar compares a group at once, and a list one
+/// account after the other.
+#[derive(Debug)]
+pub(super) struct ListPolicy {
+    /// The id of the policy, and the name of the group.
+    pub(super) id: String,
+    pub(super) text: String,
+    /// The accounts of the group. None: the policy has no group.
+    pub(super) accounts: Option<BTreeSet<AccountId>>,
+}
+
+/// The policy for a role binding. None for roles that let nobody change anything.
+pub(super) fn role_policy(binding: &RoleConfig) -> Option<ListPolicy> {
+    let is_nowhere = binding.accounts.as_ref().is_some_and(BTreeSet::is_empty);
+    if !binding.roles.contains(&Role::Operator) || is_nowhere {
+        return None;
+    }
+    let pattern = binding.principal.as_str();
+    let location = match &binding.accounts {
+        None => String::new(),
+        Some(accounts) => {
+            let accounts: Vec<_> = accounts.iter().map(AccountId::as_str).collect();
+            format!(" in {}", accounts.join(", "))
+        }
+    };
+    let says = format!("{pattern} has the role operator{location}.");
+    let digest = Sha256::digest(&says);
+    let id = digest[..6]
+        .iter()
+        .fold(format!("{ROLES}operator."), |id, byte| format!("{id}{byte:02x}"));
+
+    let is_name = !pattern.contains('*');
+    let is_anybody = pattern.bytes().all(|byte| byte == b'*');
+    let principal = match is_name {
+        true => format!("principal == Sharewarden::Principal::{}", quoted(pattern)),
+        false => "principal".into(),
+    };
+    let resource = match &binding.accounts {
+        Some(_) => format!("resource in {}", group(&id)),
+        None => "resource".into(),
+    };
+    let when = match is_name || is_anybody {
+        true => String::new(),
+        false => format!("\nwhen {{ principal.name like {} }}", quoted(pattern)),
+    };
+    let actions = "[Sharewarden::Action::\"grant\", Sharewarden::Action::\"revoke\"]";
+    let text = format!(
+        "@id({})\n@says({})\npermit ({principal}, action in {actions}, {resource}){when};",
+        quoted(&id),
+        quoted(&says),
+    );
+    Some(ListPolicy {
+        id,
+        text,
+        accounts: binding.accounts.clone(),
+    })
+}
+
+/// The policy for the recipients of an account's images.
+pub(super) fn recipients_policy(owner: AccountId, recipients: &BTreeSet<AccountId>) -> ListPolicy {
+    let id = recipients_group(owner);
+    let says = format!("Images of account {owner} are shared with the accounts of its share_with only.");
+    let text = format!(
+        "@id({})\n@says({})\n\
+         forbid (principal, action == Sharewarden::Action::\"grant\", resource in Sharewarden::Account::\"{owner}\")\n\
+         unless {{ context.recipient in {} }};",
+        quoted(&id),
+        quoted(&says),
+        group(&id),
+    );
+    ListPolicy {
+        id,
+        text,
+        accounts: Some(recipients.clone()),
+    }
+}
+
+/// The name of the group of an account's recipients, which is also the id of its policy.
+pub(super) fn recipients_group(owner: AccountId) -> String {
+    format!("{ACCOUNTS}{owner}.share_with")
+}
+
+fn group(name: &str) -> String {
+    format!("Sharewarden::AccountGroup::{}", quoted(name))
+}

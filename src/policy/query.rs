@@ -1,0 +1,195 @@
+//! What is asked, and the request of Cedar that is made of it.
+
+use cedar_policy::{Context, Entities, Entity, EntityAttrEvaluationError, Request, RestrictedExpression};
+
+use crate::domain::{
+    AccountId, Action, Authentication, Cause, Intent, Justification, PermissionKey, Principal, Timestamp,
+    image::{Image, Tags},
+};
+
+use super::{
+    Mentions, PolicySet,
+    schema::{self, EntityType},
+};
+
+/// A change to decide on, with the facts of the decision.
+#[derive(Debug, Clone, Copy)]
+pub struct PolicyQuery<'a> {
+    /// The principal that asks for it.
+    pub principal: &'a Principal,
+    /// Grant or revoke.
+    pub action: Action,
+    /// Which permission.
+    pub key: &'a PermissionKey,
+    /// Why the change exists.
+    pub cause: Cause,
+    /// What the principal says about it.
+    pub justification: &'a Justification,
+    /// The time of the decision.
+    pub now: Timestamp,
+    /// How the principal was authenticated. None if it is not known.
+    pub authentication: Option<&'a Authentication>,
+    /// What AWS reports about the image. None if it is not known.
+    pub image: Option<&'a Image>,
+    /// The tags of the image. None if they are not known.
+    pub tags: Option<&'a Tags>,
+}
+
+impl<'a> PolicyQuery<'a> {
+    /// The change that `intent` asks for, without facts about the image.
+    pub fn of(intent: &'a Intent, now: Timestamp) -> Self {
+        Self {
+            principal: &intent.principal,
+            action: intent.action,
+            key: &intent.key,
+            cause: intent.cause,
+            justification: &intent.justification,
+            now,
+            authentication: intent.authentication.as_ref(),
+            image: None,
+            tags: None,
+        }
+    }
+
+    /// The first facts that policies of a set speak of and that are not known.
+    pub(super) fn unknown_facts(&self, mentions: Mentions) -> Option<&'static str> {
+        let facts = [
+            (
+                mentions.caller,
+                self.authentication.is_some(),
+                "how the caller was authenticated",
+            ),
+            (mentions.image, self.image.is_some(), "what AWS reports about the image"),
+            (mentions.tags, self.tags.is_some(), "the tags of the image"),
+        ];
+        let mut unknown = facts
+            .into_iter()
+            .filter(|(is_needed, is_known, _)| *is_needed && !*is_known);
+        unknown.next().map(|(_, _, fact)| fact)
+    }
+}
+
+/// A query as Cedar takes it: the request, and the entities that it touches.
+#[derive(Debug)]
+pub(super) struct CedarQuery {
+    pub(super) request: Request,
+    pub(super) entities: Entities,
+}
+
+impl CedarQuery {
+    /// The request for a query. The error is that of Cedar.
+    pub(super) fn of(query: PolicyQuery<'_>, set: &PolicySet) -> Result<Self, Box<dyn std::error::Error>> {
+        let PolicyQuery { principal, key, .. } = query;
+        let asking = EntityType::Principal.entity(principal.as_str());
+        let owner = EntityType::Account.entity(key.account.as_str());
+        let recipient = EntityType::Account.entity(key.shared_account.as_str());
+        let image = EntityType::Image.entity(key.image.as_str());
+        let action = EntityType::Action.entity(schema::action_name(query.action));
+
+        let groups = set
+            .groups_of(principal)
+            .map(|name| EntityType::PrincipalGroup.entity(name));
+        let tags = query.tags.into_iter().flat_map(|Tags(tags)| tags);
+        let name = [("name".into(), text(principal.as_str()))];
+        let mut entities = vec![
+            Entity::new_with_tags(asking.clone(), name, groups, [])?,
+            account(key.account, None, set)?,
+            account(
+                key.shared_account,
+                set.recipients_group(key.account, key.shared_account),
+                set,
+            )?,
+            Entity::new_with_tags(
+                image.clone(),
+                image_attributes(query),
+                [owner],
+                tags.map(|(name, value)| (name.clone(), text(value))),
+            )?,
+        ];
+        entities.extend(schema::ACTIONS.get(&action).cloned());
+        let context = context(query, RestrictedExpression::new_entity_uid(recipient), set)?;
+        Ok(Self {
+            request: Request::new(asking, action, image, context, None)?,
+            entities: Entities::from_entities(entities, None)?,
+        })
+    }
+}
+
+fn account(id: AccountId, more: Option<String>, set: &PolicySet) -> Result<Entity, Box<EntityAttrEvaluationError>> {
+    let is_configured = set.recipients().contains_key(&id);
+    let attributes = [
+        ("id".into(), text(id.as_str())),
+        ("configured".into(), RestrictedExpression::new_bool(is_configured)),
+    ];
+    let groups = set.groups_with(id).chain(more.as_deref());
+    let groups = groups.map(|name| EntityType::AccountGroup.entity(name));
+    Ok(Entity::new_with_tags(
+        EntityType::Account.entity(id.as_str()),
+        attributes,
+        groups,
+        [],
+    )?)
+}
+
+fn image_attributes(query: PolicyQuery<'_>) -> Vec<(String, RestrictedExpression)> {
+    let key = query.key;
+    let owner = EntityType::Account.entity(key.account.as_str());
+    let mut attributes = vec![
+        ("account".into(), RestrictedExpression::new_entity_uid(owner)),
+        ("region".into(), text(key.region.as_str())),
+    ];
+    let Some(image) = query.image else { return attributes };
+    let texts = [
+        ("state", &image.state),
+        ("operatingSystem", &image.operating_system),
+        ("tenancy", &image.required_tenancy),
+        ("name", &image.name),
+    ];
+    // AWS leaves out what it does not know.
+    let known = texts.into_iter().filter(|(_, value)| !value.is_empty());
+    attributes.extend(known.map(|(name, value)| (name.to_owned(), text(value))));
+    attributes.extend(image.created_at.map(|created| ("created".into(), datetime(created))));
+    attributes
+}
+
+fn context(
+    query: PolicyQuery<'_>,
+    recipient: RestrictedExpression,
+    set: &PolicySet,
+) -> Result<Context, Box<dyn std::error::Error>> {
+    let micros = query.now.to_offset_date_time().unix_timestamp_nanos() / 1000;
+    let local = set
+        .zone()
+        .to_datetime(jiff::Timestamp::from_microsecond(micros.try_into()?)?);
+    let credentials = query.authentication.iter().flat_map(|known| &known.credentials);
+    let credentials = credentials.map(|kind| text(kind.as_str()));
+    let caller = [("credentials".into(), RestrictedExpression::new_set(credentials))];
+    let justification = query
+        .justification
+        .texts()
+        .map(|(name, value)| (name.to_owned(), text(value)));
+    let pairs = [
+        ("caller".to_owned(), RestrictedExpression::new_record(caller)?),
+        ("recipient".into(), recipient),
+        ("cause".into(), text(query.cause.as_str())),
+        ("hour".into(), RestrictedExpression::new_long(local.hour().into())),
+        (
+            "weekday".into(),
+            RestrictedExpression::new_long(local.weekday().to_monday_one_offset().into()),
+        ),
+    ];
+    // Cedar parses a time from text, which takes longer than all else.
+    let now = set.mentions().now.then(|| ("now".to_owned(), datetime(query.now)));
+    Ok(Context::from_pairs(pairs.into_iter().chain(now).chain(justification))?)
+}
+
+fn text(text: &str) -> RestrictedExpression {
+    RestrictedExpression::new_string(text.to_owned())
+}
+
+/// A time of Cedar, which has milliseconds.
+fn datetime(time: Timestamp) -> RestrictedExpression {
+    let displayed = time.to_string();
+    let milliseconds = displayed.get(..23).unwrap_or(&displayed);
+    RestrictedExpression::new_datetime(format!("{milliseconds}Z"))
+}

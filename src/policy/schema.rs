@@ -1,0 +1,68 @@
+//! The schema of policies, which is part of the program, and the names of its entities.
+
+use std::sync::LazyLock;
+
+use cedar_policy::{Entities, EntityId, EntityTypeName, EntityUid, Schema};
+
+use crate::domain::Action;
+
+/// The schema, in the syntax of Cedar.
+pub const SCHEMA: &str = include_str!("sharewarden.cedarschema");
+
+/// The schema, parsed.
+pub(super) static PARSED: LazyLock<Schema> =
+    LazyLock::new(|| Schema::from_cedarschema_str(SCHEMA).expect("a test parses it").0);
+
+/// The actions with their groups.
+pub(super) static ACTIONS: LazyLock<Entities> =
+    LazyLock::new(|| PARSED.action_entities().expect("the groups of actions have no cycle"));
+
+/// A type of entity of the schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EntityType {
+    Principal,
+    PrincipalGroup,
+    Account,
+    AccountGroup,
+    Image,
+    Action,
+}
+
+impl EntityType {
+    /// The name with the namespace.
+    pub(super) fn name(self) -> &'static EntityTypeName {
+        static NAMES: LazyLock<[EntityTypeName; 6]> = LazyLock::new(|| {
+            [
+                "Principal",
+                "PrincipalGroup",
+                "Account",
+                "AccountGroup",
+                "Image",
+                "Action",
+            ]
+            .map(|name| format!("Sharewarden::{name}").parse().expect("a name of the schema"))
+        });
+        &NAMES[self as usize]
+    }
+
+    /// The entity of this type with this id.
+    pub(super) fn entity(self, id: &str) -> EntityUid {
+        EntityUid::from_type_name_and_id(self.name().clone(), EntityId::new(id))
+    }
+}
+
+/// The names of the actions that can be asked for.
+pub(super) const ASKED: [Action; 2] = [Action::Grant, Action::Revoke];
+
+/// The name of an action in policies.
+pub(super) fn action_name(action: Action) -> &'static str {
+    match action {
+        Action::Grant => "grant",
+        Action::Revoke => "revoke",
+    }
+}
+
+/// The text as a string of Cedar, with quotation marks.
+pub(super) fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}

@@ -36,6 +36,12 @@ pub(super) async fn check(options: &ConfigOptions, results: ResultPrinter) -> Re
     for file in &opened {
         results.note(format_args!("opened {file}"));
     }
+    let set = server::policy_set(&config)?;
+    let (digest, policies) = (set.digest(), set.policies().len());
+    results.note(format_args!("the policy set {digest} has {policies} policies"));
+    for warning in set.warnings() {
+        results.note(format_args!("warning: {warning}"));
+    }
     results.note("not checked: Postgres, AWS and the token issuer, which `serve` connects to");
     let read = options.config.as_ref().map(|file| file.display().to_string());
     results.json(&json!({ "config": &config, "fileRead": read, "filesOpened": opened }))?;

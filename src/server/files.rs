@@ -13,7 +13,7 @@ use crate::{
     edge::{ServerTls, TokenKeys},
 };
 
-use super::checkpoint_keys;
+use super::{checkpoint_keys, policy_set};
 
 /// A file that a configuration names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +82,9 @@ pub async fn file_problems(config: &Config) -> Vec<String> {
     {
         add(&error);
     }
+    if let Err(error) = policy_set(config) {
+        add(&error);
+    }
     if is_readable("checkpoint")
         && let Err(error) = checkpoint_keys::read(&config.checkpoint)
     {
@@ -92,4 +95,34 @@ pub async fn file_problems(config: &Config) -> Vec<String> {
 
 fn unreadable(path: &Path) -> Option<io::Error> {
     fs::read(path).err()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_policy_that_cannot_be_used_is_a_problem_of_the_configuration() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = format!(
+            "database.url = \"postgres://x\"\nauth.modes = [\"trusted-header\"]\ncheckpoint.name = \"a\"\ncheckpoint.key = \"b\"\n\
+             policy.directory = \"{}\"\naccounts = [{{ id = \"111122223333\", regions = [\"eu-central-1\"], share_with = \"anyone\" }}]\n",
+            directory.path().display()
+        );
+        let config = Config::from_toml(&config).unwrap();
+        let about_policies = async || {
+            let problems = file_problems(&config).await;
+            problems
+                .into_iter()
+                .filter(|problem| problem.contains("a.cedar:2: the policy has no @id"))
+                .count()
+        };
+        assert_eq!(about_policies().await, 0);
+        fs::write(
+            directory.path().join("a.cedar"),
+            "\npermit (principal, action, resource);",
+        )
+        .unwrap();
+        assert_eq!(about_policies().await, 1);
+    }
 }

@@ -306,7 +306,10 @@ impl Server {
 }
 
 /// The policy set that the configuration describes. Its warnings are logged.
-fn policy_set(config: &Config) -> Result<PolicySet, PolicyProblems> {
+///
+/// # Errors
+/// If the set cannot be used.
+pub fn policy_set(config: &Config) -> Result<PolicySet, PolicyProblems> {
     let set = PolicySet::compile(PolicySource::of(config)?)?;
     for warning in set.warnings() {
         tracing::warn!(%warning, "the policy set may be wrong");

@@ -67,7 +67,8 @@ enum ProgramCommand {
     /// Print the script that makes a shell complete commands, accounts, Regions, images, recipients and contexts
     ///
     /// The shell then asks this program, and this program asks the service that an option, a variable or a context names.
-    /// A completion takes at most a second.
+    /// A completion takes at most a second. Make the folder of the script first, with `mkdir -p`. For zsh, name it in `fpath`
+    /// before `compinit`.
     #[command(after_long_help = cli::with_examples(&[
         "sharewarden completions bash > ~/.local/share/bash-completion/completions/sharewarden",
         "sharewarden completions zsh > ~/.zfunc/_sharewarden",
@@ -157,7 +158,11 @@ fn command_line() -> clap::Command {
 
 fn main() -> ExitCode {
     cli::complete(command_line);
-    let matches = cli::without_empty_variables(command_line()).try_get_matches();
+    let mut command = cli::without_empty_variables(command_line());
+    if std::env::args_os().any(|arg| arg == "--help" || arg == "-h" || arg == "help") {
+        command = cli::with_compact_help(command);
+    }
+    let matches = command.try_get_matches();
     let arguments = matches.and_then(|matches| {
         cli::refuse_client_options(&mut command_line(), &matches)?;
         Arguments::from_arg_matches(&matches)

@@ -9,9 +9,10 @@ use serde::Serialize;
 use terminal_size::{Width, terminal_size_of};
 
 use super::{
+    connection::Silence,
     failure::{Exit, Failure, Stop},
     json,
-    live_line::WaitingLine,
+    live_line::{SilenceNote, WaitingLine},
     pager,
     view::{DisplayArgs, View},
 };
@@ -25,6 +26,7 @@ pub struct Console<'a> {
     progress: bool,
     answers: Option<Box<dyn BufRead + Send>>,
     waiting: Option<WaitingLine>,
+    silence: SilenceNote,
 }
 
 impl<'a> Console<'a> {
@@ -38,6 +40,7 @@ impl<'a> Console<'a> {
             progress: false,
             answers: None,
             waiting: None,
+            silence: SilenceNote::default(),
         }
     }
 
@@ -96,6 +99,16 @@ impl<'a> Console<'a> {
     /// Ends the line of [`wait_for`](Self::wait_for). Another line or a bar takes its place.
     pub(super) fn end_waiting(&self) {
         self.waiting.iter().for_each(WaitingLine::end);
+    }
+
+    /// From now on, live lines and bars say when the calls of a client get no answer.
+    pub(super) fn watch_silence(&mut self, silence: Silence) {
+        self.silence = SilenceNote::new(silence);
+    }
+
+    /// What live lines and bars say about calls without an answer.
+    pub(super) fn silence(&self) -> SilenceNote {
+        self.silence.clone()
     }
 
     /// What the command waits for. Empty if that was not said.

@@ -81,6 +81,31 @@ const TLS_CAUSES: [(&str, &str, &str, bool); 5] = [
     ),
 ];
 
+/// What the service says in TLS when it refuses the caller's certificate, what it means, and what to do.
+const REFUSED_CERTIFICATES: [(&str, &str, &str); 5] = [
+    (
+        "CertificateRequired",
+        "it wants one, and none was given",
+        "give --tls-certificate and --tls-key",
+    ),
+    (
+        "CertificateExpired",
+        "it has expired",
+        "get a new one for --tls-certificate",
+    ),
+    (
+        "UnknownCA",
+        "it does not trust the authority that signed it",
+        "give the --tls-certificate of an authority that the service trusts",
+    ),
+    (
+        "DecryptError",
+        "its signature is not one of an authority that the service trusts",
+        "give the --tls-certificate of an authority that the service trusts",
+    ),
+    ("BadCertificate", "it is not valid", "check --tls-certificate"),
+];
+
 /// The failure of a connection that could not be opened. No request was sent.
 pub(super) fn unreachable(options: &ClientOptions, error: &(dyn Error + 'static)) -> Failure {
     let server = options.server();
@@ -90,7 +115,12 @@ pub(super) fn unreachable(options: &ClientOptions, error: &(dyn Error + 'static)
         && let Some((_, meaning, remedy, is_of_caller)) = TLS_CAUSES.iter().find(|(name, ..)| cause.contains(name))
     {
         let what = format!("the certificate of {server} does not verify: {meaning} ({cause})");
-        let exit = if *is_of_caller { Exit::Invalid } else { Exit::TryLater };
+        // No repetition helps before the operators have acted.
+        let exit = if *is_of_caller {
+            Exit::Invalid
+        } else {
+            Exit::NotPossible
+        };
         return Failure::new(exit, what, *remedy);
     }
     if UNKNOWN_HOST.iter().any(|text| cause.contains(text)) {
@@ -118,9 +148,21 @@ pub(super) async fn explain(options: &ClientOptions, failure: Failure) -> Failur
     if !failure.is_of_connection {
         return failure;
     }
-    if failure.what.contains("CertificateRequired") {
-        let hint = "give --tls-certificate and --tls-key: the service wants a client certificate".to_owned();
-        return Failure { hint, ..failure };
+    if failure.what.contains("fatal alert")
+        && let Some((_, why, hint)) = REFUSED_CERTIFICATES
+            .iter()
+            .find(|(alert, ..)| failure.what.contains(alert))
+    {
+        let server = options.server();
+        return Failure {
+            exit: Exit::Refused,
+            what: format!("{server} refuses the client certificate: {why} ({})", failure.what),
+            hint: (*hint).to_owned(),
+            // Nothing was accepted, so there is nothing to repeat.
+            next: None,
+            answer: None,
+            ..failure
+        };
     }
     let Some((host, port)) = address(options) else {
         return failure;

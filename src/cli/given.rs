@@ -32,11 +32,6 @@ impl Given {
         self.0.get(option).copied()
     }
 
-    /// Counts an option as one of the command line.
-    pub(super) fn add(&mut self, option: &'static str) {
-        self.0.insert(option, Place::CommandLine);
-    }
-
     /// Counts an option as not given.
     pub(super) fn remove(&mut self, option: &str) {
         self.0.remove(option);

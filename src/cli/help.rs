@@ -109,6 +109,38 @@ pub fn arrange_help(mut command: Command) -> Command {
     with_fixed_usage(command, &built)
 }
 
+/// The program with a long help that has no empty line between two options, and each option beside its text. The parser's own
+/// layout of the long help is twice as long. The short help stays as it is.
+pub fn with_compact_help(command: Command) -> Command {
+    let mut built = command.clone();
+    built.build();
+    compact(command, &built)
+}
+
+fn compact(command: Command, built: &Command) -> Command {
+    let short = built.clone().render_help();
+    let mut long = built.clone().mut_args(|arg| match arg.get_long_help().cloned() {
+        Some(help) => arg.hide_short_help(false).help(help),
+        None => arg.hide_short_help(false),
+    });
+    if let Some(about) = built.get_long_about().cloned() {
+        long = long.about(about);
+    }
+    if let Some(end) = built.get_after_long_help().cloned() {
+        long = long.after_help(end);
+    }
+    let long = long.render_help();
+    // The template has no other part, so these texts are the whole help.
+    let command = command
+        .help_template("{before-help}")
+        .before_help(short)
+        .before_long_help(long);
+    command.mut_subcommands(|command| match built.find_subcommand(command.get_name()) {
+        Some(built) if command.get_name() != "concepts" => compact(command, built),
+        _ => command,
+    })
+}
+
 /// The commands with the usage of their help also in errors. The parser would add the options that a variable gives to the usage
 /// in an error, as if they were required.
 fn with_fixed_usage(command: Command, built: &Command) -> Command {

@@ -10,7 +10,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use time::OffsetDateTime;
 
-use super::{audit::time_arg::now, console::Console, format::utc, text::one_line};
+use super::{audit::time_arg::now, connection::Silence, console::Console, format::utc, text::one_line};
 use crate::{
     client::{Error, Telling},
     domain::Timestamp,
@@ -39,6 +39,27 @@ struct WaitReason {
 
 /// How long a command waits in silence.
 const SILENCE: Duration = Duration::from_secs(1);
+
+/// Without an answer for this time, a live line or a bar says so. A call of a grant alone waits for [`TELL_EVERY`].
+const NOTED_SILENCE: Duration = Duration::from_secs(3);
+
+/// What live lines and bars say while the service does not answer.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SilenceNote(Silence);
+
+impl SilenceNote {
+    pub(super) fn new(silence: Silence) -> Self {
+        Self(silence)
+    }
+
+    /// The text after a line or a bar; empty while answers come.
+    pub(super) fn text(&self) -> String {
+        match self.0.lasts().filter(|lasts| *lasts >= NOTED_SILENCE) {
+            Some(lasts) => format!("; no answer of the service for {} s", lasts.as_secs()),
+            None => String::new(),
+        }
+    }
+}
 
 /// The line of a command that the service has not answered yet. It appears after [`SILENCE`], and disappears when it is dropped.
 pub(super) struct WaitingLine {
@@ -97,10 +118,11 @@ impl LiveLine {
         if let Ok(style) = ProgressStyle::with_template("{waiting}") {
             let first = console.waiting_text();
             let shown = waiting.clone();
+            let silence = console.silence();
             let write = move |state: &ProgressState, out: &mut dyn fmt::Write| {
                 let waiting = shown.lock().unwrap_or_else(PoisonError::into_inner);
                 let _ = match &*waiting {
-                    Some(waiting) => out.write_str(&waiting.text(now())),
+                    Some(waiting) => write!(out, "{}{}", waiting.text(now()), silence.text()),
                     None if state.elapsed() >= SILENCE => out.write_str(&first),
                     None => Ok(()),
                 };

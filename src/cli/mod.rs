@@ -67,7 +67,7 @@ use failure::Stop;
 pub use failure::{EXIT_CODES, Exit, Failure};
 pub use failure_json::{failure_in_json, usage_failure, wants_json};
 pub use health::HealthArgs;
-pub use help::{CONCEPTS, arrange_help, refuse_client_options, with_examples};
+pub use help::{CONCEPTS, arrange_help, refuse_client_options, with_compact_help, with_examples};
 pub use images::ImagesArgs;
 pub use jobs::JobArgs;
 pub use list_args::TableArgs;
@@ -121,6 +121,7 @@ async fn ask(options: &ClientOptions, command: ClientCommand, console: &mut Cons
     let options = &options.with_context()?;
     console.wait_for(options.waiting_text());
     let client = connection::open(options).await?;
+    console.watch_silence(client.silence());
     match command {
         ClientCommand::Grant(args) => grant_revoke::grant(options, &client, args.one, console).await,
         ClientCommand::Revoke(args) => grant_revoke::revoke(options, &client, args.one, console).await,

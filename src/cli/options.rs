@@ -9,7 +9,7 @@ use super::{
     context::{self, Context, ContextInUse},
     environment::Environment,
     failure::{Exit, Failure},
-    given::Given,
+    given::{Given, Place},
     view::DisplayArgs,
 };
 use crate::domain::{AccountId, Region};
@@ -197,11 +197,11 @@ impl ClientOptions {
         self.tls_certificate.is_some() || self.token_file.is_some()
     }
 
-    /// The options that lead a later command to the same service as the same caller: those that name a context, a server or a
-    /// principal in this command or in the environment.
+    /// The options that lead a later command to the same service as the same caller: those of this command line that name a
+    /// context, a server or a principal. The environment of the shell has the others.
     pub(super) fn repeated(&self) -> impl Iterator<Item = (&'static str, String)> {
         let server = self.server();
-        let is_given = |option: &str| self.given.place(option).is_some();
+        let is_given = |option: &str| self.given.place(option) == Some(Place::CommandLine);
         let principal = self.principal.as_ref().and_then(|principal| principal.to_str().ok());
         [
             ("--context", self.context.clone().filter(|_| is_given("context"))),

@@ -1,8 +1,11 @@
 //! The progress bar of a long command. It is on standard error, and only there if that is a terminal.
 
-use std::{fmt::Display, time::Duration};
+use std::{
+    fmt::{self, Display},
+    time::Duration,
+};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::console::Console;
 
@@ -45,8 +48,16 @@ impl ProgressMeter {
         } else {
             "#> "
         };
-        if let Ok(style) = ProgressStyle::with_template(&format!("{{msg}} [{{wide_bar}}] {count}, {{eta}} left")) {
-            bar.set_style(style.progress_chars(chars));
+        let silence = console.silence();
+        let rest = move |state: &ProgressState, out: &mut dyn fmt::Write| {
+            // Before the first step the time is not known.
+            if state.pos() > 0 {
+                let _ = write!(out, ", {:#} left", HumanDuration(state.eta()));
+            }
+            let _ = out.write_str(&silence.text());
+        };
+        if let Ok(style) = ProgressStyle::with_template(&format!("{{msg}} [{{wide_bar}}] {count}{{rest}}")) {
+            bar.set_style(style.progress_chars(chars).with_key("rest", rest));
         }
         bar.set_message(what.to_owned());
         Self { bar, is_shown: true }

@@ -31,7 +31,7 @@ use crate::{config::ConfigError, server, telemetry};
 pub enum DevCommand {
     /// Run the service on this machine without any setup, with a private Postgres and a simulator of AWS
     Dev(DevOptions),
-    /// Run only the simulator of the WorkSpaces image API and of STS
+    /// Run only the simulator of the WorkSpaces image API, of STS and of tagging (GetResources)
     Simulate(SimulateOptions),
 }
 
@@ -179,8 +179,17 @@ async fn run(
     // A closed standard output is no reason to stop.
     let _ = out.write_all(banner.to_string().as_bytes()).and_then(|()| out.flush());
 
+    let stopping = async {
+        shutdown.await;
+        if options.ephemeral {
+            let folder = folder.path().display();
+            progress.say(format_args!(
+                "stopping; another Ctrl-C ends it at once, and leaves the folder {folder}"
+            ));
+        }
+    };
     let result = tokio::select! {
-        result = server.run(shutdown) => result.map_err(DevError::from),
+        result = server.run(stopping) => result.map_err(DevError::from),
         () = cluster.gone() => Err(DevError::PostgresGone(folder.path().join("postgres/postgres.log"))),
     };
     simulator.shutdown().await;

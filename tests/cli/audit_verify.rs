@@ -277,6 +277,7 @@ async fn all_ledgers_are_verified_and_the_most_severe_failure_is_reported() {
     assert_eq!(code, 9);
     assert!(text.starts_with(&format!("account {ACCOUNT}, entry 2: ")), "{text}");
     assert_eq!(ran.out.matches("Verified ").count(), 1);
+    assert!(ran.out.starts_with("Verified "), "{:?}", ran.out);
     assert_eq!(ran.notes, "", "the error of the command is not a note too");
 
     let service = Service::answering([started(&both), no_checkpoint(), changed.answer()]).await;

@@ -173,6 +173,19 @@ fn a_variable_that_contradicts_the_named_context_is_refused_and_an_option_wins_o
     for said in [run("--context far list", &[server]), run("list", &[server, context])] {
         assert!(said.contains("and SHAREWARDEN_SERVER names another one"), "{said}");
     }
+    // What the context would add can still be seen.
+    let output = program("context show far")
+        .env("SHAREWARDEN_CONFIG_FILE", home.file())
+        .envs([server])
+        .output()
+        .unwrap();
+    let (shown, said) = (
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    );
+    assert!(output.status.success(), "{said}");
+    let has_server = |line: &str| line.starts_with("server ") && line.contains("SHAREWARDEN_SERVER");
+    assert!(shown.lines().any(has_server), "{shown}");
     let said = run("--server http://127.0.0.1:1 list", &[context]);
     assert!(said.contains("cannot connect to http://127.0.0.1:1"), "{said}");
 }

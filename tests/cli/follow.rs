@@ -5,6 +5,7 @@ use tonic::{Code, Status};
 
 use crate::{
     answers::{CHANGE_ID, change, error},
+    closed_outputs::program,
     harness::{WHICH, run},
     service::{Answer, Asked, Service},
 };
@@ -37,6 +38,25 @@ async fn the_error_of_a_pending_change_shows_the_command_that_follows_it() {
         service.address
     );
     assert_eq!((code, text), (5, expected));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_that_follows_leaves_out_what_the_environment_has() {
+    let metadata = [("change_id", CHANGE_ID)];
+    let status = error(
+        Code::DeadlineExceeded,
+        ErrorReason::ChangePending,
+        "still going",
+        &metadata,
+    );
+    let service = Service::answering([Answer::Refuse(status)]).await;
+    let output = program(&format!("grant {WHICH} --reason x"))
+        .env("SHAREWARDEN_SERVER", service.url())
+        .env("SHAREWARDEN_PRINCIPAL", "bob")
+        .output();
+    let said = String::from_utf8(output.unwrap().stderr).unwrap();
+    let expected = format!("with: sharewarden change show --account 012345678901 {CHANGE_ID} --wait");
+    assert!(said.trim_end().ends_with(&expected), "{said}");
 }
 
 #[tokio::test]

@@ -5,7 +5,13 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::ledger::Ledger;
+use sharewarden::proto::v1::*;
+
+use crate::{
+    answers::permission,
+    ledger::Ledger,
+    service::{Answer, Service},
+};
 
 /// Runs a command line of the shell, which succeeds, on a terminal of 100 columns. Returns what the terminal got.
 fn on_a_terminal(line: &str) -> String {
@@ -35,7 +41,7 @@ fn a_progress_bar_is_drawn_on_a_terminal_and_nowhere_else_and_never_without_a_to
         file.display(),
         ledger.vkey()
     );
-    let bar = "/20 entries, ";
+    let bar = "/20 entries";
     let seen = on_a_terminal(&line);
     assert!(seen.contains(bar) && seen.contains("entries 0 to 19"), "{seen:?}");
     assert!(!seen.contains("0/0 "), "a bar of nothing is full: {seen:?}");
@@ -44,6 +50,31 @@ fn a_progress_bar_is_drawn_on_a_terminal_and_nowhere_else_and_never_without_a_to
     assert!(seen.contains(bar), "{seen:?}");
     let seen = on_a_terminal(&format!("{line} -o json 2>&1 | cat"));
     assert!(!seen.contains(bar) && seen.contains("treeSize"), "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bar_says_when_no_answer_comes() {
+    let identity = GetCallerIdentityResponse {
+        principal: "x".into(),
+        ..Default::default()
+    };
+    let listed = ListSharePermissionsResponse {
+        permissions: vec![permission(share_permission::State::Shared)],
+        ..Default::default()
+    };
+    let service = Service::answering([Answer::List(listed), Answer::Identity(identity), Answer::Never]).await;
+    let line = format!(
+        "{} revoke --all-images --with 999999999999 -m x --yes --server {} --principal x --timeout 5s",
+        env!("CARGO_BIN_EXE_sharewarden"),
+        service.url()
+    );
+    let seen = tokio::task::spawn_blocking(move || seen_on_a_terminal(&line).1)
+        .await
+        .unwrap();
+    assert!(
+        seen.contains("0/1 shares; no answer of the service for 3 s"),
+        "{seen:?}"
+    );
 }
 
 #[test]

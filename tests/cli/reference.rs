@@ -204,6 +204,16 @@ fn examples_are_not_wrapped_on_a_terminal_of_80_columns() {
 }
 
 #[test]
+fn what_is_of_the_command_itself_fits_a_screen_in_the_long_help() {
+    for (path, _) in leaves() {
+        let text = help(&path, 80);
+        let own = text.lines().take_while(|line| *line != "Client options:").count();
+        assert!(own <= 55, "{path} has {own} lines:\n{text}");
+        assert!(!text.starts_with('\n'), "{path}:\n{text}");
+    }
+}
+
+#[test]
 fn client_options_are_in_the_long_help_of_client_commands_only() {
     let without: BTreeSet<_> = [
         "serve",

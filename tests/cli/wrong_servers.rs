@@ -14,7 +14,7 @@ use sharewarden::{
     config::{ClientAuth, TlsConfig},
     edge::ServerTls,
 };
-use sharewarden_testkit::credentials::CertificateAuthority;
+use sharewarden_testkit::credentials::{CertificateAuthority, CertifiedKey, LeafCertificate, now};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -73,6 +73,101 @@ async fn tls_port(folder: &TempDir, authority: &str) -> (SocketAddr, JoinSet<()>
     })
     .await;
     (address, tasks, file("ca.crt", &authority.pem))
+}
+
+/// A TLS port that requires a client certificate, and what a command gives to it.
+async fn port_with_client_certificates(
+    authority: &CertificateAuthority,
+    client: &CertifiedKey,
+) -> (TempDir, SocketAddr, JoinSet<()>, String) {
+    let folder = TempDir::new().unwrap();
+    let server = authority.server();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let ca = file("ca.crt", &authority.pem);
+    let settings = TlsConfig {
+        certificate: file("server.crt", &server.certificate),
+        key: file("server.key", &server.key),
+        client_ca: Some(ca.clone()),
+        client_auth: ClientAuth::Required,
+        reload_every: std::time::Duration::from_secs(10),
+    };
+    let options = format!(
+        "--tls-ca {} --tls-certificate {} --tls-key {}",
+        ca.display(),
+        file("client.crt", &client.certificate).display(),
+        file("client.key", &client.key).display(),
+    );
+    let tls = ServerTls::load(settings, Clock::system()).await.unwrap();
+    let (address, tasks) = listen(move |stream| {
+        let tls = tls.clone();
+        async move {
+            if let Ok(mut stream) = tls.accept(stream).await {
+                let _ = stream.read_to_end(&mut Vec::new()).await;
+            }
+        }
+    })
+    .await;
+    (folder, address, tasks, options)
+}
+
+#[tokio::test]
+async fn a_client_certificate_that_the_service_refuses_is_a_refusal_with_its_cause() {
+    let authority = CertificateAuthority::new("one");
+    let expired = LeafCertificate {
+        subject: "alice",
+        until: now() - std::time::Duration::from_secs(60),
+        ..LeafCertificate::default()
+    };
+    let strange = CertificateAuthority::new("other").client(LeafCertificate::default());
+    for (client, cause) in [
+        (authority.client(expired), "it has expired"),
+        (strange, "the authority that signed it"),
+    ] {
+        let (_folder, address, _tasks, options) = port_with_client_certificates(&authority, &client).await;
+        let text = refused_with(4, &format!("https://localhost:{}", address.port()), &options).await;
+        let start = format!("https://localhost:{} refuses the client certificate: ", address.port());
+        assert!(text.starts_with(&start) && text.contains(cause), "{text}");
+        assert!(!text.contains("--request-id"), "nothing was accepted: {text}");
+    }
+}
+
+#[tokio::test]
+async fn an_expired_certificate_of_the_service_needs_its_operators() {
+    let authority = CertificateAuthority::new("one");
+    let folder = TempDir::new().unwrap();
+    let server = authority.server_until(now() - std::time::Duration::from_secs(60));
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let settings = TlsConfig {
+        certificate: file("server.crt", &server.certificate),
+        key: file("server.key", &server.key),
+        client_ca: None,
+        client_auth: ClientAuth::None,
+        reload_every: std::time::Duration::from_secs(10),
+    };
+    // The service took it while it was valid.
+    let ca = file("ca.crt", &authority.pem);
+    let tls = ServerTls::load(settings, Clock::system_off_by(-120)).await.unwrap();
+    let (address, _tasks) = listen(move |stream| {
+        let tls = tls.clone();
+        async move {
+            let _ = tls.accept(stream).await;
+        }
+    })
+    .await;
+    let server = format!("https://localhost:{}", address.port());
+    let text = refused_with(7, &server, &format!("--tls-ca {}", ca.display())).await;
+    assert!(
+        text.contains("it has expired") && text.contains("operators of the service"),
+        "{text}"
+    );
 }
 
 /// The error of a grant at a URL that is wrong, which no repetition makes right.

@@ -19,6 +19,7 @@ use crate::{
         access_service_client::AccessServiceClient, audit_service_client::AuditServiceClient,
         share_permission_service_client::SharePermissionServiceClient,
     },
+    silence::Silence,
 };
 
 /// The generated client of `SharePermissionService`.
@@ -54,9 +55,9 @@ impl Stub for AuditStub {
 
 /// 16 MiB. The service sends less: a page is at most about 3 MiB (1.5 MiB of text), and a summary has at most 50,000 counts.
 const MAX_RESPONSE_BYTES: usize = 16 * 1024 * 1024;
-/// A stream may be idle for a long time, so HTTP/2 pings detect a peer that is gone.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(15);
+/// A call may wait for a long time, so HTTP/2 pings detect a peer that is gone: a call fails after 10 s without any sign of it.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 const MAX_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -66,6 +67,7 @@ pub struct Client {
     channel: ServiceChannel,
     credentials: Credentials,
     timeout: Duration,
+    silence: Silence,
     pub(crate) tries: u32,
     /// Set for a job: a change has no limit of time while the service answers that it is pending or that a limit is reached. No
     /// try is repeated when the value is true.
@@ -81,6 +83,7 @@ impl Client {
             channel,
             credentials,
             timeout: options.timeout,
+            silence: Silence::default(),
             tries: options.tries.max(1),
             job_is_stopped: None,
         })
@@ -107,6 +110,11 @@ impl Client {
                 tokio::time::timeout(delay, stopped).await.is_err()
             }
         }
+    }
+
+    /// Since when the calls of this client have had no answer.
+    pub fn silence(&self) -> Silence {
+        self.silence.clone()
     }
 
     /// The deadline of a call that starts now.
@@ -150,11 +158,22 @@ impl Client {
         let mut request = self.request(message);
         request.set_timeout(deadline.remaining());
         let call = rpc(C::on(self.channel.clone()), request);
+        let expected = self.silence.begin();
         match tokio::time::timeout_at(deadline.instant(), call).await {
-            Ok(Ok(answer)) => Ok(answer.into_inner()),
+            Ok(Ok(answer)) => {
+                expected.answered();
+                Ok(answer.into_inner())
+            }
             // tonic answers CANCELLED when a deadline passes, on either side. This client cancels no call itself.
             Ok(Err(status)) if status.code() == Code::Cancelled && deadline.is_over() => Err(self.timed_out()),
-            Ok(Err(status)) => Err(Error::from(&status)),
+            Ok(Err(status)) => {
+                let error = Error::from(&status);
+                // An error without a reason may be one of the transport.
+                if error.reason.is_some() {
+                    expected.answered();
+                }
+                Err(error)
+            }
             Err(_) => Err(self.timed_out()),
         }
     }
@@ -166,8 +185,12 @@ impl Client {
         F: AsyncFn(C, Request<Q>) -> Result<Response<Streaming<A>>, Status>,
     {
         let call = rpc(C::on(self.channel.clone()), self.request(message));
+        let expected = self.silence.begin();
         match tokio::time::timeout(self.timeout, call).await {
-            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Ok(response)) => {
+                expected.answered();
+                Ok(response.into_inner())
+            }
             Ok(Err(status)) => Err(Error::from(&status)),
             Err(_) => Err(self.timed_out()),
         }
@@ -175,8 +198,12 @@ impl Client {
 
     /// The next message of a stream. Fails if none arrives within the timeout.
     pub async fn next<A>(&self, stream: &mut Streaming<A>) -> Result<Option<A>, Error> {
+        let expected = self.silence.begin();
         match tokio::time::timeout(self.timeout, stream.message()).await {
-            Ok(message) => message.map_err(|status| Error::from(&status)),
+            Ok(message) => {
+                expected.answered();
+                message.map_err(|status| Error::from(&status))
+            }
             Err(_) => Err(self.timed_out()),
         }
     }

@@ -41,6 +41,6 @@ impl Deadline {
     clippy::disallowed_methods,
     reason = "a client only measures its own timeouts, on tokio's clock, which tests can pause"
 )]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }

@@ -48,6 +48,7 @@ mod error;
 mod follow;
 pub mod job;
 mod options;
+mod silence;
 
 pub use change::{Outcome, Telling};
 pub use channel::ServiceChannel;
@@ -55,6 +56,7 @@ pub use connection::{AccessStub, AuditStub, Client, ShareStub, Stub, backoff, op
 pub use deadline::Deadline;
 pub use error::{Error, Reason};
 pub use options::{ConnectOptions, ConnectionError};
+pub use silence::Silence;
 
 /// The code generated from `proto/sharewarden/v1`: messages with proto3 JSON through serde, and clients.
 pub mod proto {

@@ -34,7 +34,7 @@ pub(super) async fn verify(
 ) -> Result<(), Stop> {
     args.check_folders()?;
     if let Some(account) = &args.account {
-        return ledger(options, client, &args, account, console).await;
+        return ledger(options, client, &args, account, &mut false, console).await;
     }
     all(options, client, &args, console).await
 }
@@ -53,11 +53,9 @@ async fn all(
         console.note("note: there are no ledgers");
     }
     let mut worst: Option<Failure> = None;
-    for (at, account) in accounts.iter().enumerate() {
-        if at > 0 && options.output == crate::cli::options::Output::Table {
-            console.print_line("")?;
-        }
-        match ledger(options, client, args, account, console).await {
+    let mut has_printed = false;
+    for account in &accounts {
+        match ledger(options, client, args, account, &mut has_printed, console).await {
             Ok(()) => {}
             Err(Stop::OutputClosed) => return Err(Stop::OutputClosed),
             Err(Stop::Failed(failure)) => {
@@ -81,6 +79,7 @@ async fn ledger(
     client: &Client,
     args: &VerifyArgs,
     account_id: &str,
+    has_printed: &mut bool,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
     let request = ExportAuditEntriesRequest {
@@ -125,6 +124,10 @@ async fn ledger(
         Some(followed) => Some(followed.compare(client, &args.keys(), &header).await?),
         None => None,
     };
+    // An empty line separates the ledgers. One that fails before prints nothing.
+    if std::mem::replace(has_printed, true) && options.output == crate::cli::options::Output::Table {
+        console.print_line("")?;
+    }
     verify::conclude(
         options.output,
         args,

@@ -144,7 +144,7 @@ fn show(options: &ClientOptions, name: Option<String>, console: &mut Console<'_>
         (None, Some(origin)) => origin,
         (None, None) => "`sharewarden context use`".to_owned(),
     };
-    let named = name.map_or_else(|| options.clone(), |name| options.in_context(name));
+    let named = name.map_or_else(|| options.clone(), |name| options.using(name));
     let options = named.with_context()?;
     let settings = options.effective()?;
     if options.output == Output::Json {

@@ -98,20 +98,17 @@ impl ClientOptions {
         }
     }
 
-    /// These options, as if --context named this context.
-    pub(in crate::cli) fn in_context(&self, name: String) -> Self {
+    /// These options, as if `context use` had named this context. Everything else wins over it.
+    pub(in crate::cli) fn using(&self, name: String) -> Self {
         let mut options = self.clone();
         options.context = Some(name);
-        options.given.add("context");
+        options.given.remove("context");
         options
     }
 
     /// The settings of a context that something stronger gives, and the name of that place: for commands that name no context.
     pub(in crate::cli) fn overridden(&self, name: &str) -> Vec<(&'static str, String)> {
-        let mut later = self.clone();
-        later.context = Some(name.to_owned());
-        later.given.remove("context");
-        let Ok(later) = later.with_context() else {
+        let Ok(later) = self.using(name.to_owned()).with_context() else {
             return Vec::new();
         };
         let Some(context) = later.context_in_use() else {

@@ -75,7 +75,7 @@ pub(super) async fn grant(
             shares.repeated
         ));
     }
-    let client = connection::open(options).await?;
+    let client = open(options, console).await?;
     run(options, &client, shares.grants, args, console).await
 }
 
@@ -94,7 +94,7 @@ pub(super) async fn revoke(options: &ClientOptions, args: &RevokeArgs, console: 
         image_id: checked::<ImageId>("--image", given.image)?,
         shared_account_id: checked::<AccountId>("--with", given.with)?,
     };
-    let client = connection::open(options).await?;
+    let client = open(options, console).await?;
     let RevokeSharePermissionRequest { reason, ticket, .. } = (&args.one.justification).into();
     let revoke = |share| JobChange {
         action: JobAction::Revoke,
@@ -104,6 +104,14 @@ pub(super) async fn revoke(options: &ClientOptions, args: &RevokeArgs, console: 
     };
     let changes = client.shares(filter).await?.into_iter().map(revoke).collect();
     run(options, &client, changes, &args.job, console).await
+}
+
+/// Connects, and says what the job waits for.
+async fn open(options: &ClientOptions, console: &mut Console<'_>) -> Result<Client, Failure> {
+    console.wait_for(options.waiting_text());
+    let client = connection::open(options).await?;
+    console.watch_silence(client.silence());
+    Ok(client)
 }
 
 /// An id that selects shares. `--with "$PARTNER"` is empty if the variable is not set.

@@ -385,7 +385,7 @@ pub(super) fn field_violations(violations: Vec<FieldViolation>) -> Refusal {
     let fields = fields.join(", ");
     Refusal::new(
         ErrorReason::InvalidFields,
-        format!("These fields of the request are invalid: {fields}. The details have the rule of each."),
+        format!("These fields of the request are invalid: {fields}."),
     )
     .with("fields", fields)
     .with_violations(violations)

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use sharewarden_client::{
-    Client, ConnectOptions, Error, Outcome, Reason, Telling,
-    proto::v1::{ErrorReason, GetChangeRequest, GrantSharePermissionResponse, change},
+    Client, ConnectOptions, Error, Outcome, Reason, ShareStub, Telling,
+    proto::v1::{ErrorReason, GetChangeRequest, GrantSharePermissionResponse, ListSharePermissionsRequest, change},
 };
 use sharewarden_testkit::{
     proxy::{Proxy, ProxyCounts, Rule},
@@ -73,6 +73,42 @@ async fn a_request_that_was_lost_before_the_service_read_it_is_retried() {
     proxy.set(Rule::Pass);
     let answer = succeeded_once(&stack, granting.await.unwrap()).await;
     assert!(!answer.replayed, "the service had not seen it before");
+    stack.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_says_nothing_any_more_is_noticed_in_ten_seconds_and_its_silence_is_told() {
+    let stack = Stack::start().await;
+    let proxy = Proxy::start_plain(stack.address).await;
+    let options = ConnectOptions {
+        principal: Some("tester@example.com".parse().unwrap()),
+        timeout: TIMEOUT,
+        tries: 1,
+        ..ConnectOptions::new(format!("http://{}", proxy.address()).parse().unwrap())
+    };
+    let client = Client::connect(&options).await.unwrap();
+    let list = async |mut stub: ShareStub, request| stub.list_share_permissions(request).await;
+    let request = ListSharePermissionsRequest::default;
+    client.call(client.deadline(), request(), list).await.unwrap();
+    let silence = client.silence();
+    assert_eq!(silence.lasts(), None);
+    proxy.set(Rule::BlackHole);
+    proxy.cut();
+    until(&proxy, |counts| counts.cut == 1).await;
+    let told = async {
+        while silence.lasts().is_none_or(|lasts| lasts < Duration::from_secs(1)) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let call = client.call(client.deadline(), request(), list);
+    let both = async { tokio::join!(call, told).0 };
+    // Without keepalive, the call would wait for its whole timeout.
+    let error = tokio::time::timeout(TIMEOUT / 3, both)
+        .await
+        .expect("it is noticed")
+        .unwrap_err();
+    assert_eq!(error.code, Code::Unavailable, "{error}");
+    proxy.set(Rule::Pass);
     stack.end().await;
 }
 

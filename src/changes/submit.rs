@@ -9,7 +9,8 @@ use crate::{
         prediction::Finding,
         transition::{Command, CommandReply, Snapshot},
     },
-    policy::{Decision, PolicyQuery},
+    forwarder,
+    policy::Decision,
     store::{CommitError, OutcomeWaiter, changes::ChangeStatus, reads},
 };
 
@@ -178,7 +179,7 @@ impl ChangeService {
     pub async fn validate(&self, submission: Submission, timeout: Duration) -> Result<ValidatedChange, Error> {
         let intent = self.intent(submission);
         self.check_configured(intent.key.account, &intent.key.region)?;
-        match self.decide(&intent).refusal {
+        match self.decide(&intent).await.refusal {
             Some(rule) => Err(Error::Denied {
                 key: intent.key,
                 rule,
@@ -211,7 +212,7 @@ impl ChangeService {
     /// Gets a change accepted, or finds the change that was accepted under the same request id.
     async fn accept(&self, intent: &Arc<Intent>) -> Result<Receipt, Error> {
         let account = intent.key.account;
-        let command = match self.command(intent) {
+        let command = match self.command(intent).await {
             Ok(command) => command,
             // Boxed because it is rare: otherwise it enlarges the future of every change.
             Err(refusal) => return Box::pin(self.accepted_before_or(refusal, intent)).await,
@@ -295,13 +296,13 @@ impl ChangeService {
 
     /// The command for the committer, or a refusal without one. A refusal by the policy is a command too while the principal's
     /// budget lasts, because it is recorded.
-    fn command(&self, intent: &Arc<Intent>) -> Result<Command, Error> {
+    async fn command(&self, intent: &Arc<Intent>) -> Result<Command, Error> {
         self.check_configured(intent.key.account, &intent.key.region)?;
         let Decision {
             policies,
             digest,
             refusal,
-        } = self.decide(intent);
+        } = self.decide(intent).await;
         match refusal {
             Some(rule) => {
                 tracing::debug!(?policies, %digest, "the policy refuses the change");
@@ -319,7 +320,7 @@ impl ChangeService {
         }
     }
 
-    fn decide(&self, intent: &Intent) -> Decision {
-        self.policy.decide(PolicyQuery::of(intent, self.clock.now()))
+    async fn decide(&self, intent: &Intent) -> Decision {
+        forwarder::decide(&self.policy, &self.workspaces, &self.clock, intent).await
     }
 }

@@ -6,6 +6,7 @@
 //! records the outcome. `recovery` claims due changes that have no lease.
 
 mod circuit;
+mod decision;
 mod dispatcher;
 mod endpoint;
 mod queue;
@@ -33,6 +34,8 @@ use crate::{
     worker::Supervisor,
     workspaces::WorkSpaces,
 };
+
+pub use decision::decide;
 
 use endpoint::Endpoint;
 use queue::QueuedItem;

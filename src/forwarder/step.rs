@@ -11,13 +11,13 @@ use crate::{
         convergence::{self, DecisionContext, NextStep},
         transition::{Command, CommandReply, Work, WorkOutcome},
     },
-    policy::{Decision, PolicyQuery},
+    policy::Decision,
     store::Leased,
     telemetry::Attempted,
     workspaces,
 };
 
-use super::{Forwarder, endpoint::SlotGuard};
+use super::{Forwarder, decide, endpoint::SlotGuard};
 
 impl Forwarder {
     /// Works on a change until its outcome is recorded, or the lease is lost.
@@ -62,7 +62,7 @@ impl Forwarder {
             let elapsed = self.0.clock.monotonic_now();
             let age = work.age + elapsed.since(since);
             let denial = match next {
-                NextStep::Call | NextStep::ReadBack(_) => self.denial(&work.change.intent),
+                NextStep::Call | NextStep::ReadBack(_) => self.denial(&work.change.intent).await,
                 NextStep::Succeed | NextStep::Fail { .. } | NextStep::Retry { .. } => None,
             };
             let now = DecisionContext {
@@ -153,7 +153,7 @@ impl Forwarder {
     }
 
     /// Why the policy in force refuses the call, if it does. A revoke is always permitted.
-    fn denial(&self, intent: &Intent) -> Option<String> {
+    async fn denial(&self, intent: &Intent) -> Option<String> {
         if intent.action == Action::Revoke {
             return None;
         }
@@ -161,7 +161,7 @@ impl Forwarder {
             policies,
             digest,
             refusal,
-        } = self.0.policy.decide(PolicyQuery::of(intent, self.0.clock.now()));
+        } = decide(&self.0.policy, &self.0.workspaces, &self.0.clock, intent).await;
         if refusal.is_some() {
             tracing::info!(?policies, %digest, "the policy in force refuses to call AWS");
         }

@@ -33,6 +33,8 @@ pub struct PolicyQuery<'a> {
     pub image: Option<&'a Image>,
     /// The tags of the image. None if they are not known.
     pub tags: Option<&'a Tags>,
+    /// Why the image or its tags are not known, for the refusal. None if nobody tried to read them.
+    pub unknown_because: Option<&'a str>,
 }
 
 impl<'a> PolicyQuery<'a> {
@@ -48,6 +50,7 @@ impl<'a> PolicyQuery<'a> {
             authentication: intent.authentication.as_ref(),
             image: None,
             tags: None,
+            unknown_because: None,
         }
     }
 

@@ -317,7 +317,8 @@ impl PolicySet {
         if query.action == Action::Grant
             && let Some(fact) = query.unknown_facts(self.mentions)
         {
-            let message = format!("the policy needs to know {fact}, which is not known");
+            let reason = query.unknown_because.unwrap_or("it was not read");
+            let message = format!("the policy needs to know {fact}, which is not known: {reason}");
             return self.refusal(Vec::new(), message);
         }
         let cedar = match CedarQuery::of(query, self) {

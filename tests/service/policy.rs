@@ -3,11 +3,12 @@
 use std::fs;
 
 use sharewarden::policy::PolicySet;
+use sharewarden_simulator::{Effect, Image};
 use tonic::{Code, Request};
 
 use sharewarden_testkit::stack::{
-    ACCOUNT, OTHER_RECIPIENT, RECIPIENT, Stack, UPDATE, as_tester, detail, grant, late, reason, revoke, spawn_grant,
-    until,
+    ACCOUNT, IMAGE, OTHER_RECIPIENT, RECIPIENT, REGION, Stack, UPDATE, as_tester, detail, grant, late, reason, revoke,
+    spawn_grant, until,
 };
 
 #[tokio::test]
@@ -126,6 +127,70 @@ groups = [
         "the policy \"partners-only\" refuses: Images are shared with partners only."
     );
     client.revoke_share_permission(as_tester(revoke())).await.unwrap();
+    stack.end().await;
+}
+
+/// Speaks of a tag, and of the state that AWS reports.
+const RELEASED: &str = "@id(\"released-only\")
+@says(\"Only released images are shared.\")
+forbid (principal, action == Sharewarden::Action::\"grant\", resource)
+unless {
+  resource has state && resource.state == \"AVAILABLE\" &&
+  resource.hasTag(\"release\") && resource.getTag(\"release\") == \"approved\"
+};
+";
+
+#[tokio::test]
+async fn a_policy_decides_by_what_aws_reports_and_a_grant_without_it_is_refused_with_the_reason() {
+    let policies = tempfile::tempdir().unwrap();
+    fs::write(policies.path().join("released.cedar"), RELEASED).unwrap();
+    let stack = Stack::start_with(&format!("policy.directory = \"{}\"\n", policies.path().display())).await;
+    let released = Image::new(REGION, "wsi-released01", ACCOUNT).tagged("release", "approved");
+    stack.simulator.add_image(released).unwrap();
+    stack
+        .simulator
+        .add_image(Image::new(REGION, "wsi-untagged01", ACCOUNT))
+        .unwrap();
+    let request = |image: &str| {
+        let mut request = grant();
+        request.image_id = image.into();
+        as_tester(request)
+    };
+    let mut client = stack.client().await;
+    let refused = client
+        .grant_share_permission(request("wsi-untagged01"))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        detail(&refused, "rule"),
+        "the policy \"released-only\" refuses: Only released images are shared."
+    );
+    client.grant_share_permission(request("wsi-released01")).await.unwrap();
+    let reads = ["DescribeWorkspaceImages", "DescribeTags"].map(|operation| stack.calls_of(operation));
+    assert_eq!(reads, [2, 2], "the check before the call uses what the acceptance read");
+
+    let refuse = Effect::Refuse {
+        code: "AccessDeniedException".into(),
+        message: "not for this role".into(),
+        http_status: 400,
+    };
+    stack.fault("DescribeTags", u64::MAX, refuse);
+    let refused = client.grant_share_permission(request(IMAGE)).await.unwrap_err();
+    let (rule, reason) = (detail(&refused, "rule"), "AccessDeniedException: not for this role");
+    let expected = format!("the policy needs to know the tags of the image, which is not known: {reason}");
+    assert_eq!(rule, expected);
+    assert_eq!(stack.calls_of(UPDATE), 1);
+    // What gives no access is not kept from happening.
+    client.revoke_share_permission(as_tester(revoke())).await.unwrap();
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn nothing_is_read_about_images_that_no_policy_speaks_of() {
+    let stack = Stack::start().await;
+    let mut client = stack.client().await;
+    client.grant_share_permission(as_tester(grant())).await.unwrap();
+    assert_eq!(stack.calls_of("DescribeTags"), 0);
     stack.end().await;
 }
 

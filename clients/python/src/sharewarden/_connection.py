@@ -27,7 +27,7 @@ CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", MAX_RESPONSE_BYTES),
     # The client retries. Retries inside retries would multiply.
     ("grpc.enable_retries", 0),
-    # A call may wait for a long time, so HTTP/2 pings detect a peer that is gone: a call fails after 10 s without a sign.
+    # A call may wait for a long time, so HTTP/2 pings detect a peer that is gone: after 10 s without a sign, it fails.
     ("grpc.keepalive_time_ms", 5_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),

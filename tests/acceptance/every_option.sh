@@ -3,7 +3,12 @@
 # shellcheck shell=bash disable=SC2154
 
 full=$work/full
-mkdir "$full"
+mkdir "$full" "$full/policies"
+cat >"$full/policies/pipelines.cedar" <<'CEDAR'
+@id("pipelines")
+permit (principal in Sharewarden::PrincipalGroup::"pipelines", action == Sharewarden::Action::"grant", resource)
+when { context.caller.credentials.contains("CERTIFICATE") };
+CEDAR
 
 # certificate NAME SAN: a key and a certificate of the authority.
 certificate() {
@@ -23,7 +28,7 @@ keys=$(sed -n 's/^keys at //p' "$work/issuer.out")
 
 url=$(as_role sharewarden_server acceptance_compose)
 sed -e "s#^url = .*#url = \"${url//&/\\&}\"#; s#/etc/sharewarden/tls\.#$full/tls.#; s#/etc/sharewarden/\(clients\|login-ca\).crt#$full/ca.crt#; \
-  s#/etc/sharewarden/checkpoint-key.pem#$compose/checkpoint-key.pem#; s#http://127.0.0.1:7480#$simulated#; \
+  s#/etc/sharewarden/checkpoint-key.pem#$compose/checkpoint-key.pem#; s#/etc/sharewarden/policies#$full/policies#; s#http://127.0.0.1:7480#$simulated#; \
   s#https://login.example.com/.well-known/jwks.json#$keys#; s#127.0.0.1:7443#127.0.0.1:0#; s#127.0.0.1:9464#127.0.0.1:0#" \
   docs/sharewarden.full.toml >"$full/sharewarden.toml"
 AWS_ACCESS_KEY_ID=AKIA444455556666 AWS_SECRET_ACCESS_KEY=any start every-option "$program" serve --config "$full/sharewarden.toml"

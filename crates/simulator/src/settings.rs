@@ -138,7 +138,7 @@ pub(super) fn invalid(message: String) -> io::Error {
 pub fn sample() -> SimulatorSettings {
     let (frankfurt, virginia) = ("eu-central-1", "us-east-1");
     let (first, second) = ("111122223333", "444455556666");
-    SimulatorSettings {
+    let mut sample = SimulatorSettings {
         accounts: vec![
             Account::new(first),
             Account::new(second).byol("o-example"),
@@ -176,5 +176,9 @@ pub fn sample() -> SimulatorSettings {
                 .with_linux(),
         ],
         ..SimulatorSettings::default()
-    }
+    };
+    // Lists show a value once if all images have it.
+    let created = sample.images[0].created;
+    sample.images.iter_mut().for_each(|image| image.created = created);
+    sample
 }

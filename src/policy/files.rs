@@ -47,6 +47,15 @@ impl PolicyFile {
         paths.retain(|path| is_policy_file(path));
         paths.sort();
         let (mut files, mut problems) = (Vec::new(), Vec::new());
+        // A volume that is not mounted yet would leave only what the roles permit.
+        if paths.is_empty() {
+            let rule = "has no *.cedar file; leave out policy.directory to decide by roles and share_with alone";
+            problems.push(PolicyProblem {
+                place: directory.display().to_string(),
+                line: None,
+                rule: rule.into(),
+            });
+        }
         for path in paths {
             match fs::read_to_string(&path) {
                 Ok(text) => files.push(Self {

@@ -62,7 +62,11 @@ impl<'a> PolicyQuery<'a> {
                 self.authentication.is_some(),
                 "how the caller was authenticated",
             ),
-            (mentions.image, self.image.is_some(), "what AWS reports about the image"),
+            (
+                mentions.image,
+                self.image.is_some_and(is_described),
+                "what AWS reports about the image",
+            ),
             (mentions.tags, self.tags.is_some(), "the tags of the image"),
         ];
         let mut unknown = facts
@@ -70,6 +74,12 @@ impl<'a> PolicyQuery<'a> {
             .filter(|(is_needed, is_known, _)| *is_needed && !*is_known);
         unknown.next().map(|(_, _, fact)| fact)
     }
+}
+
+/// True if AWS reports all that it reports about every image. A policy must not take an omission for a different value.
+fn is_described(image: &Image) -> bool {
+    let texts = [&image.state, &image.operating_system, &image.required_tenancy];
+    texts.iter().all(|text| !text.is_empty()) && image.created_at.is_some()
 }
 
 /// A query as Cedar takes it: the request, and the entities that it touches.

@@ -277,7 +277,8 @@ fn a_policy_of_a_file_decides_by_groups_ticket_time_credentials_and_image() {
             "resource has operatingSystem && resource.operatingSystem == \"LINUX\"",
             true,
         ),
-        ("resource has name || resource has tenancy", false),
+        ("resource has name", false),
+        ("resource has tenancy && resource.tenancy == \"DEFAULT\"", true),
         (
             "resource has created && context.now.durationSince(resource.created) > duration(\"1d\")",
             true,
@@ -299,6 +300,7 @@ fn a_policy_of_a_file_decides_by_groups_ticket_time_credentials_and_image() {
         let image = Image {
             state: "AVAILABLE".into(),
             operating_system: "LINUX".into(),
+            required_tenancy: "DEFAULT".into(),
             created_at: Timestamp::parse("2026-11-01T00:00:00Z"),
             ..unknown_image()
         };
@@ -659,4 +661,42 @@ fn a_grant_is_refused_while_a_fact_that_the_set_mentions_is_not_known() {
     }
     let set = set([binding("a*", Role::Operator, Some(ACCOUNT))]);
     assert_eq!(set.mentions(), Mentions::default());
+}
+
+/// As when a volume is not mounted yet: without the files, only the roles would decide.
+#[test]
+fn a_directory_without_policies_is_a_mistake() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("notes.txt"), "not a policy").unwrap();
+    let problems = PolicyFile::in_directory(directory.path()).unwrap_err();
+    assert!(problems[0].rule.contains("has no *.cedar file"), "{problems:?}");
+}
+
+#[test]
+fn a_description_of_an_image_with_an_omission_is_not_known() {
+    let set = compiled(
+        "@id(\"a\")\npermit (principal, action, resource);\n@id(\"b\")\nforbid (principal, action, resource)\n\
+         when { resource has tenancy && resource.tenancy == \"DEDICATED\" };",
+    );
+    let asked = intent("build/7", Action::Grant, PARTNER);
+    let complete = Image {
+        state: "AVAILABLE".into(),
+        operating_system: "LINUX".into(),
+        required_tenancy: "DEFAULT".into(),
+        created_at: Timestamp::parse("2026-11-01T00:00:00Z"),
+        ..unknown_image()
+    };
+    let decide = |image: &Image| {
+        set.decide(PolicyQuery {
+            image: Some(image),
+            ..PolicyQuery::of(&asked, now())
+        })
+    };
+    assert!(decide(&complete).is_allowed());
+    let omitted = Image {
+        required_tenancy: String::new(),
+        ..complete
+    };
+    let refusal = decide(&omitted).refusal.unwrap();
+    assert!(refusal.contains("what AWS reports about the image"), "{refusal}");
 }

@@ -120,7 +120,7 @@ pub fn predict(action: Action, key: &PermissionKey, image: KnownImage<'_>) -> Ve
         KnownImage::Reported(ReportedImage::Owned(image)) => of_owned(action, key, image),
         KnownImage::Reported(ReportedImage::OfAnother(image)) => vec![not_owned(key, image)],
         KnownImage::Reported(ReportedImage::NotFound) => vec![not_found(key)],
-        KnownImage::Failed(error) => vec![not_checked(key, &failure(error))],
+        KnownImage::Failed(error) => vec![not_checked(key, &error.words())],
         KnownImage::NotInTime => vec![not_checked(key, "AWS did not answer in time")],
     };
     if action == Action::Grant {
@@ -232,14 +232,6 @@ fn not_checked(key: &PermissionKey, reason: &str) -> Finding {
     Finding {
         code: FindingCode::NotChecked,
         message: format!("image {} could not be checked: {reason}", key.image),
-    }
-}
-
-fn failure(error: &AwsError) -> String {
-    let code = error.code.as_deref().unwrap_or("no code");
-    match &error.message {
-        Some(message) => format!("{code}: {message}"),
-        None => code.to_owned(),
     }
 }
 

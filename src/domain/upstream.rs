@@ -55,6 +55,17 @@ pub enum AwsErrorKind {
     Unknown,
 }
 
+impl AwsError {
+    /// The code and the message of AWS, for people.
+    pub fn words(&self) -> String {
+        let code = self.code.as_deref().unwrap_or("no code");
+        match &self.message {
+            Some(message) => format!("{code}: {message}"),
+            None => code.to_owned(),
+        }
+    }
+}
+
 impl AwsErrorKind {
     /// The classification of a call with this error.
     pub fn classification(self) -> Classification {

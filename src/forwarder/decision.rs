@@ -66,19 +66,11 @@ fn reason(image: Option<&Read<ReportedImage>>, tags: Option<&Read<Tags>>) -> Opt
     match image.map(Result::as_deref) {
         Some(Ok(ReportedImage::OfAnother(_))) => return Some("another account owns it".into()),
         Some(Ok(ReportedImage::NotFound)) => return Some("the account has no such image".into()),
-        Some(Err(error)) => return Some(of(error)),
+        Some(Err(error)) => return Some(error.words()),
         Some(Ok(ReportedImage::Owned(_))) | None => {}
     }
     match tags {
-        Some(Err(error)) => Some(of(error)),
+        Some(Err(error)) => Some(error.words()),
         _ => None,
-    }
-}
-
-fn of(error: &AwsError) -> String {
-    let code = error.code.as_deref().unwrap_or("AWS did not answer");
-    match &error.message {
-        Some(message) => format!("{code}: {message}"),
-        None => code.to_owned(),
     }
 }

@@ -54,25 +54,25 @@ impl<'a> PolicyQuery<'a> {
         }
     }
 
-    /// The first facts that policies of a set speak of and that are not known.
-    pub(super) fn unknown_facts(&self, mentions: Mentions) -> Option<&'static str> {
-        let facts = [
-            (
-                mentions.caller,
-                self.authentication.is_some(),
+    /// The first fact that policies of a set speak of and that is not known, with the reason.
+    pub(super) fn unknown_fact(&self, mentions: Mentions) -> Option<(&'static str, &str)> {
+        let reason = self.unknown_because.unwrap_or("it was not read");
+        if mentions.caller && self.authentication.is_none() {
+            return Some((
                 "how the caller was authenticated",
-            ),
-            (
-                mentions.image,
-                self.image.is_some_and(is_described),
-                "what AWS reports about the image",
-            ),
-            (mentions.tags, self.tags.is_some(), "the tags of the image"),
-        ];
-        let mut unknown = facts
-            .into_iter()
-            .filter(|(is_needed, is_known, _)| *is_needed && !*is_known);
-        unknown.next().map(|(_, _, fact)| fact)
+                "an older version accepted the change",
+            ));
+        }
+        if mentions.image {
+            match self.image {
+                None => return Some(("what AWS reports about the image", reason)),
+                Some(image) if !is_described(image) => {
+                    return Some(("what AWS reports about the image", "AWS left out a part of it"));
+                }
+                Some(_) => {}
+            }
+        }
+        (mentions.tags && self.tags.is_none()).then_some(("the tags of the image", reason))
     }
 }
 

@@ -315,9 +315,8 @@ impl PolicySet {
         }
         // An absent fact could keep a forbid from matching. Without it, only a revoke may go on.
         if query.action == Action::Grant
-            && let Some(fact) = query.unknown_facts(self.mentions)
+            && let Some((fact, reason)) = query.unknown_fact(self.mentions)
         {
-            let reason = query.unknown_because.unwrap_or("it was not read");
             let message = format!("the policy needs to know {fact}, which is not known: {reason}");
             return self.refusal(Vec::new(), message);
         }

@@ -698,5 +698,6 @@ fn a_description_of_an_image_with_an_omission_is_not_known() {
         ..complete
     };
     let refusal = decide(&omitted).refusal.unwrap();
-    assert!(refusal.contains("what AWS reports about the image"), "{refusal}");
+    let reason = "what AWS reports about the image, which is not known: AWS left out a part of it";
+    assert!(refusal.contains(reason), "{refusal}");
 }

@@ -10,7 +10,7 @@ use crate::{
         transition::{Command, CommandReply, Snapshot},
     },
     forwarder,
-    policy::Decision,
+    policy::PolicyVerdict,
     store::{CommitError, OutcomeWaiter, changes::ChangeStatus, reads},
 };
 
@@ -298,14 +298,10 @@ impl ChangeService {
     /// budget lasts, because it is recorded.
     async fn command(&self, intent: &Arc<Intent>) -> Result<Command, Error> {
         self.check_configured(intent.key.account, &intent.key.region)?;
-        let Decision {
-            policies,
-            digest,
-            refusal,
-        } = self.decide(intent).await;
+        let PolicyVerdict { decision, refusal } = self.decide(intent).await;
         match refusal {
             Some(rule) => {
-                tracing::debug!(?policies, %digest, "the policy refuses the change");
+                tracing::debug!(policies = ?decision.policies, policy_set = %decision.policy_set, "the policy refuses the change");
                 match self.denials.take(intent) {
                     true => Ok(Command::Deny(intent.clone(), rule)),
                     false => Err(Error::Denied {
@@ -320,7 +316,7 @@ impl ChangeService {
         }
     }
 
-    async fn decide(&self, intent: &Intent) -> Decision {
+    async fn decide(&self, intent: &Intent) -> PolicyVerdict {
         forwarder::decide(&self.policy, &self.workspaces, &self.clock, intent).await
     }
 }

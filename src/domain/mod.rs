@@ -9,6 +9,7 @@ pub mod authentication;
 pub mod causes;
 pub mod change;
 pub mod convergence;
+pub mod decision;
 pub mod entry;
 #[cfg(any(test, feature = "dev"))]
 pub mod example;
@@ -28,6 +29,7 @@ pub use crate::ledger::{AccountId, Invalid, KindName, Timestamp};
 pub use authentication::{Authentication, CredentialKind};
 pub use causes::{causes, with_causes};
 pub use change::{Action, Cause, Change, ChangeFailure, ChangeState, FailureReason, Intent};
+pub use decision::{Decision, PolicyDigest, PolicyId};
 pub use entry::{
     ChangeBody, ConfirmationBody, DenialsBody, Entry, EntryBody, EntryColumns, EntryKind, OcsfStatus, ShareEffect,
     UnknownBody,

@@ -6,9 +6,10 @@ use crate::{
     clock::Clock,
     domain::{
         AwsError, Intent,
+        decision::{Facts, ImageAttributes},
         image::{Image, ReportedImage, Tags},
     },
-    policy::{Decision, Policy, PolicyQuery, PolicySet},
+    policy::{Policy, PolicyQuery, PolicySet, PolicyVerdict},
     workspaces::WorkSpaces,
 };
 
@@ -17,7 +18,7 @@ const FACT_AGE: Duration = Duration::from_secs(60);
 
 /// Asks the policy in force about a change. Reads what AWS reports about the image only if a policy speaks of it. Without such a
 /// fact a grant is refused, with the reason; a revoke is decided without it.
-pub async fn decide(policy: &Policy, workspaces: &WorkSpaces, clock: &Clock, intent: &Intent) -> Decision {
+pub async fn decide(policy: &Policy, workspaces: &WorkSpaces, clock: &Clock, intent: &Intent) -> PolicyVerdict {
     let set = policy.in_force();
     let mentions = set.mentions();
     match mentions.image || mentions.tags {
@@ -27,7 +28,7 @@ pub async fn decide(policy: &Policy, workspaces: &WorkSpaces, clock: &Clock, int
     }
 }
 
-async fn decide_with_facts(set: &PolicySet, workspaces: &WorkSpaces, clock: &Clock, intent: &Intent) -> Decision {
+async fn decide_with_facts(set: &PolicySet, workspaces: &WorkSpaces, clock: &Clock, intent: &Intent) -> PolicyVerdict {
     let (mentions, key) = (set.mentions(), &intent.key);
     let (account, region, image) = (key.account, &key.region, &key.image);
     let image_read = async {
@@ -43,11 +44,15 @@ async fn decide_with_facts(set: &PolicySet, workspaces: &WorkSpaces, clock: &Clo
         }
     };
     let (image_read, tags_read) = tokio::join!(image_read, tags_read);
-    let unknown = reason(image_read.as_ref(), tags_read.as_ref());
+    let facts = Facts {
+        image: image_read.as_ref().and_then(owned).map(ImageAttributes::from),
+        tags: tags_read
+            .as_ref()
+            .and_then(|read| Some(read.as_deref().ok()?.0.clone())),
+        unknown: reason(image_read.as_ref(), tags_read.as_ref()),
+    };
     set.decide(PolicyQuery {
-        image: image_read.as_ref().and_then(owned),
-        tags: tags_read.as_ref().and_then(|read| read.as_deref().ok()),
-        unknown_because: unknown.as_deref(),
+        facts: Some(&facts),
         ..PolicyQuery::of(intent, clock.now())
     })
 }

@@ -11,7 +11,7 @@ use crate::{
         convergence::{self, DecisionContext, NextStep},
         transition::{Command, CommandReply, Work, WorkOutcome},
     },
-    policy::Decision,
+    policy::PolicyVerdict,
     store::Leased,
     telemetry::Attempted,
     workspaces,
@@ -157,13 +157,10 @@ impl Forwarder {
         if intent.action == Action::Revoke {
             return None;
         }
-        let Decision {
-            policies,
-            digest,
-            refusal,
-        } = decide(&self.0.policy, &self.0.workspaces, &self.0.clock, intent).await;
+        let PolicyVerdict { decision, refusal } =
+            decide(&self.0.policy, &self.0.workspaces, &self.0.clock, intent).await;
         if refusal.is_some() {
-            tracing::info!(?policies, %digest, "the policy in force refuses to call AWS");
+            tracing::info!(policies = ?decision.policies, policy_set = %decision.policy_set, "the policy in force refuses to call AWS");
         }
         refusal
     }

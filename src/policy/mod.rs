@@ -27,7 +27,7 @@ use crate::domain::Principal;
 
 use roles::{Privilege, Scope};
 
-pub use decision::{Decision, PolicyDigest, PolicyId};
+pub use decision::PolicyVerdict;
 pub use files::PolicyFile;
 pub use mentions::Mentions;
 pub use problem::{PolicyProblem, PolicyProblems};
@@ -61,7 +61,7 @@ impl Policy {
     }
 
     /// Decides whether the change may be made.
-    pub fn decide(&self, query: PolicyQuery<'_>) -> Decision {
+    pub fn decide(&self, query: PolicyQuery<'_>) -> PolicyVerdict {
         self.in_force().decide(query)
     }
 

@@ -5,10 +5,9 @@
 use cedar_policy::{Authorizer, Decision, Policy, PolicyId, PolicySet};
 use serde_json::{Value, json};
 
-use crate::domain::Action;
+use crate::domain::{Action, PolicyId as OwnId};
 
 use super::{
-    decision::PolicyId as OwnId,
     query::CedarQuery,
     set::{self, NamedPolicy, PolicyOrigin},
 };

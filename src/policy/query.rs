@@ -1,10 +1,12 @@
 //! What is asked, and the request of Cedar that is made of it.
 
+use std::collections::BTreeMap;
+
 use cedar_policy::{Context, Entities, Entity, EntityAttrEvaluationError, Request, RestrictedExpression};
 
 use crate::domain::{
     AccountId, Action, Authentication, Cause, Intent, Justification, PermissionKey, Principal, Timestamp,
-    image::{Image, Tags},
+    decision::{Facts, ImageAttributes},
 };
 
 use super::{
@@ -29,12 +31,8 @@ pub struct PolicyQuery<'a> {
     pub now: Timestamp,
     /// How the principal was authenticated. None if it is not known.
     pub authentication: Option<&'a Authentication>,
-    /// What AWS reports about the image. None if it is not known.
-    pub image: Option<&'a Image>,
-    /// The tags of the image. None if they are not known.
-    pub tags: Option<&'a Tags>,
-    /// Why the image or its tags are not known, for the refusal. None if nobody tried to read them.
-    pub unknown_because: Option<&'a str>,
+    /// What AWS reports about the image. None if nobody tried to read it.
+    pub facts: Option<&'a Facts>,
 }
 
 impl<'a> PolicyQuery<'a> {
@@ -48,15 +46,34 @@ impl<'a> PolicyQuery<'a> {
             justification: &intent.justification,
             now,
             authentication: intent.authentication.as_ref(),
-            image: None,
-            tags: None,
-            unknown_because: None,
+            facts: None,
         }
+    }
+
+    /// What is recorded of the facts. Only those that policies speak of were used.
+    pub(super) fn facts(&self, mentions: Mentions) -> Facts {
+        let Some(facts) = self.facts else {
+            return Facts::default();
+        };
+        Facts {
+            image: self.image().filter(|_| mentions.image).cloned(),
+            tags: self.tags().filter(|_| mentions.tags).cloned(),
+            unknown: facts.unknown.clone(),
+        }
+    }
+
+    fn image(&self) -> Option<&'a ImageAttributes> {
+        self.facts?.image.as_ref()
+    }
+
+    fn tags(&self) -> Option<&'a BTreeMap<String, String>> {
+        self.facts?.tags.as_ref()
     }
 
     /// The first fact that policies of a set speak of and that is not known, with the reason.
     pub(super) fn unknown_fact(&self, mentions: Mentions) -> Option<(&'static str, &str)> {
-        let reason = self.unknown_because.unwrap_or("it was not read");
+        let reason = self.facts.and_then(|facts| facts.unknown.as_deref());
+        let reason = reason.unwrap_or("it was not read");
         if mentions.caller && self.authentication.is_none() {
             return Some((
                 "how the caller was authenticated",
@@ -64,7 +81,7 @@ impl<'a> PolicyQuery<'a> {
             ));
         }
         if mentions.image {
-            match self.image {
+            match self.image() {
                 None => return Some(("what AWS reports about the image", reason)),
                 Some(image) if !is_described(image) => {
                     return Some(("what AWS reports about the image", "AWS left out a part of it"));
@@ -72,12 +89,12 @@ impl<'a> PolicyQuery<'a> {
                 Some(_) => {}
             }
         }
-        (mentions.tags && self.tags.is_none()).then_some(("the tags of the image", reason))
+        (mentions.tags && self.tags().is_none()).then_some(("the tags of the image", reason))
     }
 }
 
 /// True if AWS reports all that it reports about every image. A policy must not take an omission for a different value.
-fn is_described(image: &Image) -> bool {
+fn is_described(image: &ImageAttributes) -> bool {
     let texts = [&image.state, &image.operating_system, &image.required_tenancy];
     texts.iter().all(|text| !text.is_empty()) && image.created_at.is_some()
 }
@@ -102,7 +119,7 @@ impl CedarQuery {
         let groups = set
             .groups_of(principal)
             .map(|name| EntityType::PrincipalGroup.entity(name));
-        let tags = query.tags.into_iter().flat_map(|Tags(tags)| tags);
+        let tags = query.tags().into_iter().flatten();
         let name = [("name".into(), text(principal.as_str()))];
         let mut entities = vec![
             Entity::new_with_tags(asking.clone(), name, groups, [])?,
@@ -151,7 +168,7 @@ fn image_attributes(query: PolicyQuery<'_>) -> Vec<(String, RestrictedExpression
         ("account".into(), RestrictedExpression::new_entity_uid(owner)),
         ("region".into(), text(key.region.as_str())),
     ];
-    let Some(image) = query.image else { return attributes };
+    let Some(image) = query.image() else { return attributes };
     let texts = [
         ("state", &image.state),
         ("operatingSystem", &image.operating_system),

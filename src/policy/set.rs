@@ -14,11 +14,11 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     config::{Config, GroupConfig, RoleConfig, ShareWith},
-    domain::{AccountId, Action, Principal},
+    domain::{AccountId, Action, Decision, PolicyDigest, PolicyId, Principal},
 };
 
 use super::{
-    decision::{Decision, PolicyDigest, PolicyId},
+    decision::PolicyVerdict,
     files::{PolicyFile, Written},
     lists::{self, ListPolicy},
     mentions::Mentions,
@@ -303,7 +303,7 @@ impl PolicySet {
     }
 
     /// Decides whether the change may be made.
-    pub fn decide(&self, query: PolicyQuery<'_>) -> Decision {
+    pub fn decide(&self, query: PolicyQuery<'_>) -> PolicyVerdict {
         let account = query.key.account;
         if !self.source.accounts.contains_key(&account) {
             let privilege = Privilege::from(query.action);
@@ -311,18 +311,21 @@ impl PolicySet {
                 true => format!("account {account} is not configured"),
                 false => privilege.refusal(query.principal, Some(account)),
             };
-            return self.refusal(Vec::new(), message);
+            return self.verdict(query, Vec::new(), Some(message));
         }
         // An absent fact could keep a forbid from matching. Without it, only a revoke may go on.
         if query.action == Action::Grant
             && let Some((fact, reason)) = query.unknown_fact(self.mentions)
         {
             let message = format!("the policy needs to know {fact}, which is not known: {reason}");
-            return self.refusal(Vec::new(), message);
+            return self.verdict(query, Vec::new(), Some(message));
         }
         let cedar = match CedarQuery::of(query, self) {
             Ok(cedar) => cedar,
-            Err(error) => return self.refusal(Vec::new(), format!("the policy cannot be asked: {error}")),
+            Err(error) => {
+                let message = format!("the policy cannot be asked: {error}");
+                return self.verdict(query, Vec::new(), Some(message));
+            }
         };
         let permits = self.satisfied(Effect::Permit, query, &cedar);
         let forbids = self.satisfied(Effect::Forbid, query, &cedar);
@@ -335,30 +338,28 @@ impl PolicySet {
         if !failed.is_empty() {
             let ids: Vec<_> = failed.iter().map(|id| format!("{:?}", id.as_str())).collect();
             let message = format!("the policy {} cannot be evaluated for this request", ids.join(" and "));
-            return self.refusal(failed.into_iter().collect(), message);
+            return self.verdict(query, failed.into_iter().collect(), Some(message));
         }
         if permits.ids.is_empty() {
             let mut message = Privilege::from(query.action).refusal(query.principal, Some(account));
             message.push_str(&self.near(query.action, &cedar));
-            return self.refusal(forbids.ids, message);
+            return self.verdict(query, forbids.ids, Some(message));
         }
         if !forbids.ids.is_empty() {
             let words: Vec<_> = forbids.ids.iter().map(|id| self.words(id, query)).collect();
-            return self.refusal(forbids.ids, words.join("; "));
+            return self.verdict(query, forbids.ids, Some(words.join("; ")));
         }
-        Decision {
-            policies: permits.ids,
-            digest: self.digest,
-            refusal: None,
-        }
+        self.verdict(query, permits.ids, None)
     }
 
-    fn refusal(&self, policies: Vec<PolicyId>, message: String) -> Decision {
-        Decision {
+    fn verdict(&self, query: PolicyQuery<'_>, policies: Vec<PolicyId>, refusal: Option<String>) -> PolicyVerdict {
+        let decision = Decision {
+            decided_at: query.now,
+            facts: query.facts(self.mentions),
             policies,
-            digest: self.digest,
-            refusal: Some(message),
-        }
+            policy_set: self.digest,
+        };
+        PolicyVerdict { decision, refusal }
     }
 
     /// Why a policy that forbids refuses, for the caller.

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use crate::{
     config::{GroupConfig, RoleConfig, ShareWith},
     domain::{
-        Action, Authentication, Cause, ChangeId, CredentialKind, Intent, Justification, PermissionKey,
+        Action, Authentication, Cause, ChangeId, CredentialKind, Intent, Justification, PermissionKey, PolicyId,
         PrincipalPattern, RequestId, Timestamp,
-        image::{Image, Tags},
+        decision::{Facts, ImageAttributes},
     },
 };
 
@@ -42,19 +42,14 @@ fn intent(principal: &str, action: Action, shared: &str) -> Intent {
     }
 }
 
-/// An image whose description by AWS is empty.
-fn unknown_image() -> Image {
-    Image {
-        id: "wsi-123456789".into(),
+/// An image that AWS describes in full.
+fn described() -> ImageAttributes {
+    ImageAttributes {
+        created_at: Timestamp::parse("2026-11-01T00:00:00Z"),
         name: String::new(),
-        description: String::new(),
-        state: String::new(),
-        operating_system: String::new(),
-        required_tenancy: String::new(),
-        owner_account: ACCOUNT.into(),
-        created_at: None,
-        error_code: String::new(),
-        error_message: String::new(),
+        operating_system: "LINUX".into(),
+        required_tenancy: "DEFAULT".into(),
+        state: "AVAILABLE".into(),
     }
 }
 
@@ -70,7 +65,7 @@ fn binding(principal: &str, role: Role, accounts: Option<&str>) -> RoleConfig {
     }
 }
 
-fn decide(set: &PolicySet, principal: &str, action: Action, shared: &str) -> Decision {
+fn decide(set: &PolicySet, principal: &str, action: Action, shared: &str) -> PolicyVerdict {
     set.decide(PolicyQuery::of(&intent(principal, action, shared), now()))
 }
 
@@ -78,8 +73,8 @@ fn is_allowed(set: &PolicySet, principal: &str, action: Action, shared: &str) ->
     decide(set, principal, action, shared).is_allowed()
 }
 
-fn ids(decision: &Decision) -> Vec<&str> {
-    decision.policies.iter().map(PolicyId::as_str).collect()
+fn ids(verdict: &PolicyVerdict) -> Vec<&str> {
+    verdict.decision.policies.iter().map(PolicyId::as_str).collect()
 }
 
 fn set(roles: impl IntoIterator<Item = RoleConfig>) -> PolicySet {
@@ -127,7 +122,7 @@ fn problems(files: &[(&str, &str)]) -> Vec<String> {
 fn grants_are_allowed_to_listed_accounts_only_and_revokes_to_any() {
     let set = set([binding("*", Role::Operator, None)]);
     let granted = decide(&set, "tester", Action::Grant, LISTED);
-    assert!(granted.is_allowed() && granted.digest == set.digest());
+    assert!(granted.is_allowed() && granted.decision.policy_set == set.digest());
     assert!(ids(&granted)[0].starts_with("roles.operator."), "{granted:?}");
     let refused = decide(&set, "tester", Action::Grant, STRANGER);
     assert_eq!(ids(&refused), ["accounts.111122223333.share_with"]);
@@ -149,7 +144,7 @@ fn a_principal_without_the_operator_role_in_the_account_is_refused_with_the_reas
     for principal in ["reader", "elsewhere", "nobody"] {
         for action in [Action::Grant, Action::Revoke] {
             let decision = decide(&set, principal, action, LISTED);
-            assert!(decision.policies.is_empty());
+            assert!(decision.decision.policies.is_empty());
             let verb = action.as_str().to_lowercase();
             let message = format!("{principal} may not {verb} in account {ACCOUNT}: this needs the role operator");
             assert_eq!(decision.refusal, Some(message));
@@ -297,16 +292,13 @@ fn a_policy_of_a_file_decides_by_groups_ticket_time_credentials_and_image() {
         asked.authentication = Some(Authentication {
             credentials: vec![CredentialKind::Token],
         });
-        let image = Image {
-            state: "AVAILABLE".into(),
-            operating_system: "LINUX".into(),
-            required_tenancy: "DEFAULT".into(),
-            created_at: Timestamp::parse("2026-11-01T00:00:00Z"),
-            ..unknown_image()
+        let facts = Facts {
+            image: Some(described()),
+            tags: Some(BTreeMap::from([("release".into(), "approved".into())])),
+            unknown: None,
         };
         let decision = set.decide(PolicyQuery {
-            image: Some(&image),
-            tags: Some(&Tags(BTreeMap::from([("release".into(), "approved".into())]))),
+            facts: Some(&facts),
             ..PolicyQuery::of(&asked, now())
         });
         assert_eq!(decision.is_allowed(), holds, "{condition}: {decision:?}");
@@ -582,7 +574,7 @@ fn a_template_decides_only_through_its_links() {
     let granted = decide(&set, "alice", Action::Grant, PARTNER);
     assert_eq!((granted.is_allowed(), ids(&granted)), (true, vec!["reader.alice"]));
     assert!(!is_allowed(&set, "bob", Action::Grant, PARTNER));
-    let rule = set.policy(&granted.policies[0]).unwrap();
+    let rule = set.policy(&granted.decision.policies[0]).unwrap();
     assert_eq!(rule.says.as_deref(), Some("Alice may."));
     assert!(
         rule.text.contains("@id(\"reader.alice\")") && !rule.text.contains('?'),
@@ -679,25 +671,22 @@ fn a_description_of_an_image_with_an_omission_is_not_known() {
          when { resource has tenancy && resource.tenancy == \"DEDICATED\" };",
     );
     let asked = intent("build/7", Action::Grant, PARTNER);
-    let complete = Image {
-        state: "AVAILABLE".into(),
-        operating_system: "LINUX".into(),
-        required_tenancy: "DEFAULT".into(),
-        created_at: Timestamp::parse("2026-11-01T00:00:00Z"),
-        ..unknown_image()
-    };
-    let decide = |image: &Image| {
-        set.decide(PolicyQuery {
+    let decide = |image: ImageAttributes| {
+        let facts = Facts {
             image: Some(image),
+            ..Facts::default()
+        };
+        set.decide(PolicyQuery {
+            facts: Some(&facts),
             ..PolicyQuery::of(&asked, now())
         })
     };
-    assert!(decide(&complete).is_allowed());
-    let omitted = Image {
+    assert!(decide(described()).is_allowed());
+    let omitted = ImageAttributes {
         required_tenancy: String::new(),
-        ..complete
+        ..described()
     };
-    let refusal = decide(&omitted).refusal.unwrap();
+    let refusal = decide(omitted).refusal.unwrap();
     let reason = "what AWS reports about the image, which is not known: AWS left out a part of it";
     assert!(refusal.contains(reason), "{refusal}");
 }

@@ -44,6 +44,9 @@ pub enum Error {
         /// The index of the ledger entry. None if the refusal has no entry: it was counted, or it is of a validation.
         log_index: Option<u64>,
     },
+    /// The policy cannot decide now, because AWS does not give a fact that it needs. Nothing was done.
+    #[error("AWS does not give now what the policy needs to know about the image")]
+    Undecided(AwsError),
     /// The request id was used for other content.
     #[error("request id {request_id} was already used for another request: change {change_id}")]
     RequestIdReused {

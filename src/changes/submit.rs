@@ -110,6 +110,9 @@ impl Receipt {
 const READ_PART: u32 = 20;
 const MAX_READ_TIME: Duration = Duration::from_millis(500);
 
+/// The part of the time for a change in which facts are read for the policy, one in this number.
+const FACTS_PART: u32 = 2;
+
 impl ChangeService {
     /// Waits as [`Receipt::wait`] does. If the change has not ended in time, reads what it waits for: the calls to AWS so
     /// far, and its progress. Both are those of the acceptance if the store does not answer. If the read shows that the change
@@ -159,7 +162,7 @@ impl ChangeService {
     /// [`Error::Unconfirmed`] if it is unknown whether the change was accepted; otherwise any other [`Error`] of a submission.
     pub async fn submit(&self, submission: Submission, timeout: Duration) -> Result<Receipt, Error> {
         let intent = Arc::new(self.intent(submission));
-        let accepted = tokio::time::timeout(timeout, self.accept(&intent)).await;
+        let accepted = tokio::time::timeout(timeout, self.accept(&intent, timeout)).await;
         let store_unavailable = match accepted {
             Ok(Err(Error::Commit(CommitError::Unavailable))) => true,
             Ok(accepted) => return accepted,
@@ -179,7 +182,7 @@ impl ChangeService {
     pub async fn validate(&self, submission: Submission, timeout: Duration) -> Result<ValidatedChange, Error> {
         let intent = self.intent(submission);
         self.check_configured(intent.key.account, &intent.key.region)?;
-        match self.decide(&intent).await.refusal {
+        match self.decide(&intent, timeout).await?.refusal {
             Some(rule) => Err(Error::Denied {
                 key: intent.key,
                 rule,
@@ -210,9 +213,9 @@ impl ChangeService {
     }
 
     /// Gets a change accepted, or finds the change that was accepted under the same request id.
-    async fn accept(&self, intent: &Arc<Intent>) -> Result<Receipt, Error> {
+    async fn accept(&self, intent: &Arc<Intent>, timeout: Duration) -> Result<Receipt, Error> {
         let account = intent.key.account;
-        let command = match self.command(intent).await {
+        let command = match self.command(intent, timeout).await {
             Ok(command) => command,
             // Boxed because it is rare: otherwise it enlarges the future of every change.
             Err(refusal) => return Box::pin(self.accepted_before_or(refusal, intent)).await,
@@ -296,9 +299,9 @@ impl ChangeService {
 
     /// The command for the committer, or a refusal without one. A refusal by the policy is a command too while the principal's
     /// budget lasts, because it is recorded.
-    async fn command(&self, intent: &Arc<Intent>) -> Result<Command, Error> {
+    async fn command(&self, intent: &Arc<Intent>, timeout: Duration) -> Result<Command, Error> {
         self.check_configured(intent.key.account, &intent.key.region)?;
-        let PolicyVerdict { decision, refusal } = self.decide(intent).await;
+        let PolicyVerdict { decision, refusal } = self.decide(intent, timeout).await?;
         match refusal {
             Some(rule) => {
                 tracing::debug!(policies = ?decision.policies, policy_set = %decision.policy_set, "the policy refuses the change");
@@ -316,7 +319,9 @@ impl ChangeService {
         }
     }
 
-    async fn decide(&self, intent: &Intent) -> PolicyVerdict {
-        forwarder::decide(&self.policy, &self.workspaces, &self.clock, intent).await
+    async fn decide(&self, intent: &Intent, timeout: Duration) -> Result<PolicyVerdict, Error> {
+        let time = timeout / FACTS_PART;
+        let decided = forwarder::decide(&self.policy, &self.workspaces, &self.clock, intent, time).await;
+        decided.map_err(Error::Undecided)
     }
 }

@@ -103,6 +103,7 @@ pub(super) fn of_reason(reason: ErrorReason) -> ErrorHint {
         R::AuditStoreUnavailable => replay(Exit::TryLater, "try again later with the same request id"),
         R::Overloaded => replay(Exit::TryLater, "send fewer requests, then try again"),
         R::ServerStopping => end(Exit::TryLater, "run the command again"),
+        R::PolicyFactsUnavailable => end(Exit::TryLater, "nothing was done: run the command again later"),
         R::TokenKeysUnavailable => end(Exit::TryLater, "run the command again later"),
         R::EntryNotFound => end(Exit::NotFound, "check --account and the index"),
         R::EntryArchived => end(

@@ -5,59 +5,158 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     clock::Clock,
     domain::{
-        AwsError, Intent,
+        AwsError, AwsErrorKind, FailureReason, Intent,
         decision::{Facts, ImageAttributes},
         image::{Image, ReportedImage, Tags},
     },
-    policy::{Policy, PolicyQuery, PolicySet, PolicyVerdict},
+    policy::{Mentions, Policy, PolicyQuery, PolicyVerdict},
     workspaces::WorkSpaces,
 };
 
 /// Maximum age of what AWS reports about an image. The check before the call mostly finds what the acceptance has read.
 const FACT_AGE: Duration = Duration::from_secs(60);
 
-/// Asks the policy in force about a change. Reads what AWS reports about the image only if a policy speaks of it. Without such a
-/// fact a grant is refused, with the reason; a revoke is decided without it.
-pub async fn decide(policy: &Policy, workspaces: &WorkSpaces, clock: &Clock, intent: &Intent) -> PolicyVerdict {
+/// Maximum age of a report that an image cannot be shared yet. It may become available at any moment, and callers try again.
+const UNAVAILABLE_AGE: Duration = Duration::from_secs(3);
+
+/// Asks the policy in force about a change. Reads what AWS reports about the image only if a policy speaks of it, and for at most
+/// `time`. Without such a fact a grant is refused, with the reason; a revoke is decided without it.
+///
+/// # Errors
+/// The error of AWS if the policy cannot decide now: AWS may give the fact later.
+pub async fn decide(
+    policy: &Policy,
+    workspaces: &WorkSpaces,
+    clock: &Clock,
+    intent: &Intent,
+    time: Duration,
+) -> Result<PolicyVerdict, AwsError> {
     let set = policy.in_force();
-    let mentions = set.mentions();
-    match mentions.image || mentions.tags {
+    match set.mentions().image || set.mentions().tags {
         // Boxed because few sets need it: otherwise it enlarges the future of every change.
-        true => Box::pin(decide_with_facts(&set, workspaces, clock, intent)).await,
-        false => set.decide(PolicyQuery::of(intent, clock.now())),
+        true => Box::pin(decide_with_facts(policy, workspaces, clock, intent, time)).await,
+        false => Ok(set.decide(PolicyQuery::of(intent, clock.now()))),
     }
 }
 
-async fn decide_with_facts(set: &PolicySet, workspaces: &WorkSpaces, clock: &Clock, intent: &Intent) -> PolicyVerdict {
-    let (mentions, key) = (set.mentions(), &intent.key);
-    let (account, region, image) = (key.account, &key.region, &key.image);
-    let image_read = async {
-        match mentions.image {
-            true => Some(workspaces.image(account, region, image, FACT_AGE).await),
-            false => None,
+async fn decide_with_facts(
+    policy: &Policy,
+    workspaces: &WorkSpaces,
+    clock: &Clock,
+    intent: &Intent,
+    time: Duration,
+) -> Result<PolicyVerdict, AwsError> {
+    let mut read = FactReads::default();
+    let reading = async {
+        loop {
+            // The set may have been replaced during the read. The one in force now decides.
+            let set = policy.in_force();
+            if read.has(set.mentions()) {
+                return set;
+            }
+            read.more(set.mentions(), workspaces, intent).await;
         }
     };
-    let tags_read = async {
-        match mentions.tags {
-            true => Some(workspaces.image_tags(account, region, image, FACT_AGE).await),
-            false => None,
-        }
-    };
-    let (image_read, tags_read) = tokio::join!(image_read, tags_read);
-    let facts = Facts {
-        image: image_read.as_ref().and_then(owned).map(ImageAttributes::from),
-        tags: tags_read
-            .as_ref()
-            .and_then(|read| Some(read.as_deref().ok()?.0.clone())),
-        unknown: reason(image_read.as_ref(), tags_read.as_ref()),
-    };
-    set.decide(PolicyQuery {
+    let in_time = tokio::time::timeout(time, reading).await;
+    let set = in_time.as_ref().map_or_else(|_| policy.in_force(), Arc::clone);
+    let facts = read.facts();
+    let verdict = set.decide(PolicyQuery {
         facts: Some(&facts),
         ..PolicyQuery::of(intent, clock.now())
-    })
+    });
+    let missing = match in_time {
+        Ok(_) => read.passing_error(),
+        Err(_) => Some(timed_out()),
+    };
+    match missing {
+        // A forbid that matched does so with the fact too.
+        Some(error) if !verdict.is_allowed() && verdict.decision.policies.is_empty() => Err(error),
+        _ => Ok(verdict),
+    }
 }
 
 type Read<T> = Result<Arc<T>, AwsError>;
+
+/// What was read for one decision. None: not read yet.
+#[derive(Debug, Default)]
+struct FactReads {
+    image: Option<Read<ReportedImage>>,
+    tags: Option<Read<Tags>>,
+}
+
+impl FactReads {
+    /// True if nothing of what policies speak of is left to read.
+    fn has(&self, mentions: Mentions) -> bool {
+        (self.image.is_some() || !mentions.image) && (self.tags.is_some() || !mentions.tags)
+    }
+
+    async fn more(&mut self, mentions: Mentions, workspaces: &WorkSpaces, intent: &Intent) {
+        let key = &intent.key;
+        let (account, region, image) = (key.account, &key.region, &key.image);
+        let read_image = async {
+            if mentions.image && self.image.is_none() {
+                let mut read = workspaces.image(account, region, image, FACT_AGE).await;
+                if read.as_deref().is_ok_and(|report| !is_available(report)) {
+                    read = workspaces.image(account, region, image, UNAVAILABLE_AGE).await;
+                }
+                self.image = Some(read);
+            }
+        };
+        let read_tags = async {
+            if mentions.tags && self.tags.is_none() {
+                self.tags = Some(workspaces.image_tags(account, region, image, FACT_AGE).await);
+            }
+        };
+        tokio::join!(read_image, read_tags);
+    }
+
+    fn facts(&self) -> Facts {
+        Facts {
+            image: self.image.as_ref().and_then(owned).map(ImageAttributes::from),
+            tags: self
+                .tags
+                .as_ref()
+                .and_then(|read| Some(read.as_deref().ok()?.0.clone())),
+            unknown: reason(self.image.as_ref(), self.tags.as_ref()),
+        }
+    }
+
+    /// Why a fact is not known now, if AWS may give it later. None if another fact will not be given.
+    fn passing_error(&self) -> Option<AwsError> {
+        let is_owned = self.image.is_none()
+            || self
+                .image
+                .as_ref()
+                .is_some_and(|read| read.is_err() || owned(read).is_some());
+        let image = self.image.as_ref().and_then(|read| read.as_ref().err());
+        let tags = self.tags.as_ref().and_then(|read| read.as_ref().err());
+        let mut errors = image.into_iter().chain(tags);
+        match is_owned && errors.clone().all(may_pass) {
+            true => errors.next().cloned(),
+            false => None,
+        }
+    }
+}
+
+/// True if a later read may give the fact. A refusal stays, except for an image that is not available yet.
+fn may_pass(error: &AwsError) -> bool {
+    match error.kind {
+        AwsErrorKind::Refused(reason) => reason == FailureReason::ImageUnavailable,
+        AwsErrorKind::Throttled { .. } | AwsErrorKind::NotSent | AwsErrorKind::Unknown => true,
+    }
+}
+
+fn timed_out() -> AwsError {
+    AwsError {
+        kind: AwsErrorKind::Unknown,
+        code: Some("Timeout".into()),
+        message: None,
+    }
+}
+
+fn is_available(report: &ReportedImage) -> bool {
+    matches!(report, ReportedImage::Owned(image) if image.state == "AVAILABLE")
+}
 
 fn owned(read: &Read<ReportedImage>) -> Option<&Image> {
     match read.as_deref() {

@@ -7,7 +7,7 @@ use tracing::Instrument;
 use crate::{
     clock::MonotonicInstant,
     domain::{
-        Action, Attempt, AwsOperation, AwsResponse, Intent,
+        Action, Attempt, AwsError, AwsOperation, AwsResponse, Intent,
         convergence::{self, DecisionContext, NextStep},
         transition::{Command, CommandReply, Work, WorkOutcome},
     },
@@ -61,9 +61,17 @@ impl Forwarder {
             let (key, action) = (&work.change.intent.key, work.change.intent.action);
             let elapsed = self.0.clock.monotonic_now();
             let age = work.age + elapsed.since(since);
-            let denial = match next {
-                NextStep::Call | NextStep::ReadBack(_) => self.denial(&work.change.intent).await,
-                NextStep::Succeed | NextStep::Fail { .. } | NextStep::Retry { .. } => None,
+            let (denial, undecided) = match next {
+                // The lease is renewed first.
+                NextStep::Call if !self.has_time(&work, since) => (None, None),
+                NextStep::Call | NextStep::ReadBack(_) => {
+                    let time = self.time_for_facts(&work, since);
+                    match self.denial(&work.change.intent, time).await {
+                        Ok(denial) => (denial, None),
+                        Err(error) => (None, Some(error)),
+                    }
+                }
+                NextStep::Succeed | NextStep::Fail { .. } | NextStep::Retry { .. } => (None, None),
             };
             let now = DecisionContext {
                 action,
@@ -76,6 +84,9 @@ impl Forwarder {
                 denial: denial.as_deref(),
             };
             next = convergence::apply_policy(next, now);
+            if let Some(error) = undecided {
+                next = convergence::await_decision(next, &error, now);
+            }
             // The slot covers the first call.
             if let Some(in_doubt) = next.in_doubt_if_skipped()
                 && !attempts.is_empty()
@@ -152,17 +163,30 @@ impl Forwarder {
         }
     }
 
-    /// Why the policy in force refuses the call, if it does. A revoke is always permitted.
-    async fn denial(&self, intent: &Intent) -> Option<String> {
+    /// Why the policy in force refuses the call, if it does. A revoke is always permitted. The error is that of AWS if the policy
+    /// cannot decide now.
+    async fn denial(&self, intent: &Intent, time: Duration) -> Result<Option<String>, AwsError> {
         if intent.action == Action::Revoke {
-            return None;
+            return Ok(None);
         }
-        let PolicyVerdict { decision, refusal } =
-            decide(&self.0.policy, &self.0.workspaces, &self.0.clock, intent).await;
+        let decided = decide(&self.0.policy, &self.0.workspaces, &self.0.clock, intent, time).await;
+        if let Err(error) = &decided {
+            tracing::info!(
+                error_code = error.code,
+                "AWS does not give a fact that the policy needs; the change waits"
+            );
+        }
+        let PolicyVerdict { decision, refusal } = decided?;
         if refusal.is_some() {
             tracing::info!(policies = ?decision.policies, policy_set = %decision.policy_set, "the policy in force refuses to call AWS");
         }
-        refusal
+        Ok(refusal)
+    }
+
+    /// How long facts may be read for the policy. A call that starts then still ends before the lease.
+    fn time_for_facts(&self, work: &Work, since: MonotonicInstant) -> Duration {
+        let used = self.0.clock.monotonic_now().since(since) + self.0.settings.lease_reserve();
+        work.lease_for.saturating_sub(used)
     }
 
     /// True if a call that starts now ends before the lease.

@@ -158,7 +158,8 @@ fn code(reason: ErrorReason) -> Code {
         ErrorReason::UpstreamUnavailable
         | ErrorReason::AuditStoreUnavailable
         | ErrorReason::ServerStopping
-        | ErrorReason::TokenKeysUnavailable => Code::Unavailable,
+        | ErrorReason::TokenKeysUnavailable
+        | ErrorReason::PolicyFactsUnavailable => Code::Unavailable,
         ErrorReason::ChangeSuperseded => Code::Aborted,
         ErrorReason::Internal | ErrorReason::Unspecified => Code::Internal,
     }
@@ -170,6 +171,7 @@ fn retry_after(reason: ErrorReason) -> Option<Duration> {
         ErrorReason::ImageUnavailable => Some(Duration::from_secs(60)),
         ErrorReason::UpstreamThrottled | ErrorReason::UpstreamUnavailable => Some(Duration::from_secs(10)),
         ErrorReason::NotYetCovered => Some(Duration::from_secs(5)),
+        ErrorReason::PolicyFactsUnavailable => Some(Duration::from_secs(2)),
         ErrorReason::AuditStoreUnavailable
         | ErrorReason::Overloaded
         | ErrorReason::ServerStopping

@@ -23,6 +23,7 @@ mod outage;
 mod outcome_notifications;
 mod paused;
 mod policy;
+mod policy_facts;
 mod predictions;
 mod processes;
 mod reads;

@@ -219,7 +219,7 @@ impl ErrorClass {
             | R::AuditStoreUnavailable
             | R::Internal
             | R::Unspecified => Self::InDoubt,
-            R::ServerStopping | R::TokenKeysUnavailable => Self::Retryable,
+            R::ServerStopping | R::TokenKeysUnavailable | R::PolicyFactsUnavailable => Self::Retryable,
             R::Overloaded if error.retry_delay.is_some() => Self::Retryable,
             R::Overloaded
             | R::PolicyDenied

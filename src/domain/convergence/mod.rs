@@ -39,6 +39,9 @@ impl RetryPolicy {
     }
 }
 
+/// The minimum delay before AWS is asked again for a fact that it did not give.
+const FACTS_AFTER: Duration = Duration::from_secs(2);
+
 /// The facts that a decision depends on, beside the answer of AWS.
 #[derive(Debug, Clone, Copy)]
 pub struct DecisionContext<'a> {
@@ -135,6 +138,21 @@ pub fn apply_policy(next: NextStep, now: DecisionContext<'_>) -> NextStep {
     match (next, now.denial) {
         (NextStep::Call, Some(message)) => fail_when_resolved(fail(denied(message), None), now),
         (next, _) => next,
+    }
+}
+
+/// Replaces a call about which the policy cannot decide now, because AWS does not give a fact. The change is retried
+/// as after an error of the call itself.
+pub fn await_decision(next: NextStep, error: &AwsError, now: DecisionContext<'_>) -> NextStep {
+    let reason = match error.kind {
+        AwsErrorKind::Throttled { .. } => FailureReason::UpstreamThrottled,
+        AwsErrorKind::Refused(reason) => reason,
+        AwsErrorKind::NotSent | AwsErrorKind::Unknown => FailureReason::UpstreamUnavailable,
+    };
+    match next {
+        NextStep::Call if now.is_budget_spent => fail_when_resolved(fail(failure(reason, error), None), now),
+        NextStep::Call => retry(Some(retry_after(error).unwrap_or_default().max(FACTS_AFTER))),
+        next => next,
     }
 }
 

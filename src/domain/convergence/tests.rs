@@ -409,3 +409,33 @@ fn a_deleted_image_is_shared_with_no_account() {
         }
     }
 }
+
+/// A fact that AWS does not give now is no refusal: the change is retried as after an error of the call.
+#[test]
+fn a_call_that_the_policy_cannot_decide_now_is_made_later_until_the_retry_budget_is_spent() {
+    let throttled = error(AwsErrorKind::Throttled {
+        retry_after: Some(Duration::from_secs(9)),
+    });
+    let now = a_first(Action::Grant);
+    assert_eq!(
+        await_decision(NextStep::Call, &throttled, now),
+        retry(Some(Duration::from_secs(9)))
+    );
+    let silent = error(AwsErrorKind::Unknown);
+    assert_eq!(await_decision(NextStep::Call, &silent, now), retry(Some(FACTS_AFTER)));
+    for (error, reason) in [
+        (&throttled, FailureReason::UpstreamThrottled),
+        (&silent, FailureReason::UpstreamUnavailable),
+    ] {
+        let next = await_decision(NextStep::Call, error, spent(now));
+        assert!(
+            matches!(&next, NextStep::Fail { failure, .. } if failure.reason == reason),
+            "{next:?}"
+        );
+        // P3: a call that may take effect is read back first.
+        let next = await_decision(NextStep::Call, error, spent(unresolved(now)));
+        assert_eq!(next, read_back_later(Some(Duration::from_secs(7))));
+    }
+    let denied = NextStep::ReadBack(earlier_call());
+    assert_eq!(await_decision(denied.clone(), &silent, spent(now)), denied);
+}

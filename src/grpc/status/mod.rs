@@ -52,6 +52,7 @@ fn refusal(error: Error) -> Refusal {
         .with_key(&key)
         .with("rule", rule)
         .with_known("log_index", log_index),
+        Error::Undecided(fault) => undecided(&fault),
         Error::RequestIdReused { request_id, change_id } => Refusal::new(
             ErrorReason::RequestIdReused,
             format!(
@@ -235,6 +236,23 @@ fn upstream(fault: &AwsError) -> Refusal {
     Refusal::new(reason(failure), format!("{}.", failure_text(failure)))
         .with_known("aws_error_code", fault.code.as_deref())
         .with_retry_after(retry_after)
+}
+
+/// The code of AWS's error is not told: only the log has it, because the caller may have no right to read the account.
+fn undecided(fault: &AwsError) -> Refusal {
+    tracing::info!(
+        error_code = fault.code,
+        "AWS does not give a fact that the policy needs; the caller may try again"
+    );
+    let retry_after = match fault.kind {
+        AwsErrorKind::Throttled { retry_after } => retry_after,
+        _ => None,
+    };
+    Refusal::new(
+        ErrorReason::PolicyFactsUnavailable,
+        "The policy needs to know what AWS reports about the image, and AWS does not tell it now; nothing was done, so try again later.",
+    )
+    .with_retry_after(retry_after)
 }
 
 pub(super) fn store(error: &StoreError) -> Refusal {

@@ -30,7 +30,7 @@ BEGIN
     UPDATE request SET principal = '(deleted)'
     FROM change WHERE change.account_id = request.account_id AND change.change_id = request.change_id
         AND change.ended_at >= starts AND change.ended_at < ends;
-    UPDATE change SET principal = '(deleted)', reason = '(deleted)', ticket = NULL, trace_id = NULL
+    UPDATE change SET principal = '(deleted)', reason = '(deleted)', ticket = NULL, trace_id = NULL, decision = NULL
     WHERE ended_at >= starts AND ended_at < ends;
 
     DELETE FROM audit_ranking WHERE ranking = 'PRINCIPAL' AND start_time >= starts AND start_time < ends;

@@ -37,8 +37,8 @@ pub enum Error {
     /// The policy refuses the change.
     #[error("{rule}")]
     Denied {
-        /// Which permission.
-        key: PermissionKey,
+        /// The request, with the decision of the policy.
+        intent: Arc<Intent>,
         /// The rule that refuses.
         rule: String,
         /// The index of the ledger entry. None if the refusal has no entry: it was counted, or it is of a validation.

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     domain::{
-        Action, Authentication, Cause, Change, ChangeId, ChangeState, Intent, Justification, Permission, PermissionKey,
-        Principal, RequestId, TraceId,
+        Action, Authentication, Cause, Change, ChangeId, ChangeState, Decision, Intent, Justification, Permission,
+        PermissionKey, Principal, RequestId, TraceId,
         prediction::Finding,
         transition::{Command, CommandReply, Snapshot},
     },
@@ -67,6 +67,8 @@ pub struct CompletedChange {
 pub struct ValidatedChange {
     /// The permission as it is now, if a change was ever accepted for it.
     pub permission: Option<Permission>,
+    /// The decision of the policy, which permits it.
+    pub decision: Option<Decision>,
     /// What AWS's rules say about the change.
     pub findings: Vec<Finding>,
 }
@@ -182,9 +184,10 @@ impl ChangeService {
     pub async fn validate(&self, submission: Submission, timeout: Duration) -> Result<ValidatedChange, Error> {
         let intent = self.intent(submission);
         self.check_configured(intent.key.account, &intent.key.region)?;
-        match self.decide(&intent, timeout).await?.refusal {
+        let (intent, refusal) = self.decide(&intent, timeout).await?;
+        match refusal {
             Some(rule) => Err(Error::Denied {
-                key: intent.key,
+                intent,
                 rule,
                 log_index: None,
             }),
@@ -192,7 +195,11 @@ impl ChangeService {
                 let permission = async { Ok::<_, Error>(reads::permission(&self.database, &intent.key).await?) };
                 let findings = async { Ok(self.predict(intent.action, &intent.key, timeout).await) };
                 let (permission, findings) = tokio::try_join!(permission, findings)?;
-                Ok(ValidatedChange { permission, findings })
+                Ok(ValidatedChange {
+                    permission,
+                    decision: intent.decision.clone(),
+                    findings,
+                })
             }
         }
     }
@@ -207,6 +214,7 @@ impl ChangeService {
             cause: submission.cause,
             principal: submission.actor,
             authentication: submission.authentication,
+            decision: None,
             justification: submission.justification,
             trace_id: submission.trace_id,
         }
@@ -215,8 +223,8 @@ impl ChangeService {
     /// Gets a change accepted, or finds the change that was accepted under the same request id.
     async fn accept(&self, intent: &Arc<Intent>, timeout: Duration) -> Result<Receipt, Error> {
         let account = intent.key.account;
-        let command = match self.command(intent, timeout).await {
-            Ok(command) => command,
+        let (command, intent) = match self.command(intent, timeout).await {
+            Ok(decided) => decided,
             // Boxed because it is rare: otherwise it enlarges the future of every change.
             Err(refusal) => return Box::pin(self.accepted_before_or(refusal, intent)).await,
         };
@@ -225,7 +233,7 @@ impl ChangeService {
         let waiter = self.outcomes.wait_for(account, intent.change_id);
         let reply = self.committer.commit(command).await?;
         if is_refused && !matches!(reply, CommandReply::Denied(..)) {
-            self.denials.give_back(intent);
+            self.denials.give_back(&intent);
         }
         match reply {
             CommandReply::Opened(snapshot) => Ok(Receipt {
@@ -241,7 +249,7 @@ impl ChangeService {
                 change_id,
             }),
             CommandReply::Denied(log_index, rule) => Err(Error::Denied {
-                key: intent.key.clone(),
+                intent,
                 rule,
                 log_index: Some(log_index),
             }),
@@ -297,31 +305,36 @@ impl ChangeService {
         }
     }
 
-    /// The command for the committer, or a refusal without one. A refusal by the policy is a command too while the principal's
-    /// budget lasts, because it is recorded.
-    async fn command(&self, intent: &Arc<Intent>, timeout: Duration) -> Result<Command, Error> {
+    /// The command for the committer with the decided intent, or a refusal without one. A refusal by the policy is a command too
+    /// while the principal's budget lasts, because it is recorded.
+    async fn command(&self, intent: &Intent, timeout: Duration) -> Result<(Command, Arc<Intent>), Error> {
         self.check_configured(intent.key.account, &intent.key.region)?;
-        let PolicyVerdict { decision, refusal } = self.decide(intent, timeout).await?;
+        let (intent, refusal) = self.decide(intent, timeout).await?;
         match refusal {
-            Some(rule) => {
-                tracing::debug!(policies = ?decision.policies, policy_set = %decision.policy_set, "the policy refuses the change");
-                match self.denials.take(intent) {
-                    true => Ok(Command::Deny(intent.clone(), rule)),
-                    false => Err(Error::Denied {
-                        key: intent.key.clone(),
-                        rule,
-                        log_index: None,
-                    }),
-                }
-            }
-            None if self.forwarder.accepts_changes(&intent.key) => Ok(Command::Open(intent.clone())),
+            Some(rule) if self.denials.take(&intent) => Ok((Command::Deny(intent.clone(), rule), intent)),
+            Some(rule) => Err(Error::Denied {
+                intent,
+                rule,
+                log_index: None,
+            }),
+            None if self.forwarder.accepts_changes(&intent.key) => Ok((Command::Open(intent.clone()), intent)),
             None => Err(CommitError::Overloaded.into()),
         }
     }
 
-    async fn decide(&self, intent: &Intent, timeout: Duration) -> Result<PolicyVerdict, Error> {
+    /// The intent with the decision of the policy, and why it refuses, if it does.
+    async fn decide(&self, intent: &Intent, timeout: Duration) -> Result<(Arc<Intent>, Option<String>), Error> {
         let time = timeout / FACTS_PART;
         let decided = forwarder::decide(&self.policy, &self.workspaces, &self.clock, intent, time).await;
-        decided.map_err(Error::Undecided)
+        let PolicyVerdict { decision, refusal } = decided.map_err(Error::Undecided)?;
+        tracing::debug!(
+            change_id = %intent.change_id, policies = ?decision.policies, policy_set = %decision.policy_set, facts = ?decision.facts, refusal,
+            "the policy decided about the change"
+        );
+        let intent = Intent {
+            decision: Some(decision),
+            ..intent.clone()
+        };
+        Ok((Arc::new(intent), refusal))
     }
 }

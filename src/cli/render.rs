@@ -9,7 +9,7 @@ use super::{
     view::View,
 };
 use crate::proto::v1::{
-    Attempt, Authentication, Change, ChangeProgress, CredentialKind, ErrorReason, SharePermission,
+    Attempt, Authentication, Change, ChangeProgress, CredentialKind, Decision, ErrorReason, SharePermission,
     attempt::Classification, change, share_permission::State,
 };
 
@@ -70,6 +70,7 @@ fn change_rows(change: &Change) -> TableRow {
         ("Credentials", credentials(change.authentication.as_ref()).into()),
     ];
     rows.extend(justification::rows(change));
+    rows.extend(decision(change.decision.as_ref()));
     rows.extend([
         ("Cause", cause(change.cause).into()),
         ("Request id", one_line(&change.request_id).into()),
@@ -89,6 +90,41 @@ fn change_rows(change: &Change) -> TableRow {
         ),
     ]);
     rows
+}
+
+/// A decision of the policy. A row without a value is not shown.
+pub(super) fn decision(decision: Option<&Decision>) -> TableRow {
+    let Some(decision) = decision else {
+        return TableRow::new();
+    };
+    let policies: Vec<_> = decision.policies.iter().map(|id| one_line(id)).collect();
+    vec![
+        ("Policies", policies.join(", ").into()),
+        ("Policy set", one_line(&decision.policy_set).into()),
+        ("Facts", facts(decision).into()),
+    ]
+}
+
+fn facts(decision: &Decision) -> String {
+    let mut facts = Vec::new();
+    if let Some(image) = &decision.image {
+        let created = rfc3339_seconds(image.create_time.as_ref());
+        let attributes = [
+            ("state", &image.state),
+            ("operating system", &image.operating_system),
+            ("tenancy", &image.required_tenancy),
+            ("created", &created),
+            ("name", &image.name),
+        ];
+        let known = attributes.into_iter().filter(|(_, value)| !value.is_empty());
+        facts.extend(known.map(|(name, value)| format!("{name} {}", one_line(value))));
+    }
+    let tags = decision.tags.iter();
+    facts.extend(tags.map(|(key, value)| format!("tag {}={}", one_line(key), one_line(value))));
+    if !decision.unknown.is_empty() {
+        facts.push(format!("not known: {}", one_line(&decision.unknown)));
+    }
+    facts.join(", ")
 }
 
 /// How a caller was authenticated, in words. Empty if it is not known.

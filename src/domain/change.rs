@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Access, Attempt, Authentication, ChangeId, Justification, PermissionKey, Principal, RequestId, Timestamp, TraceId,
+    Access, Attempt, Authentication, ChangeId, Decision, Justification, PermissionKey, Principal, RequestId, Timestamp,
+    TraceId,
 };
 
 /// Gives an enum its names in the ledger and the store: `as_str` writes a name, `parse` reads it.
@@ -121,6 +122,8 @@ pub struct Intent {
     pub principal: Principal,
     /// How it was authenticated. None if no caller asked for the change, or an older build recorded it.
     pub authentication: Option<Authentication>,
+    /// The last decision of the policy on it. None if none was made, or an older build recorded the change.
+    pub decision: Option<Decision>,
     /// The justification that the principal gives.
     pub justification: Justification,
     /// The trace of the caller.
@@ -129,11 +132,12 @@ pub struct Intent {
 
 impl Intent {
     /// True if a later entry of the change, with the intent `later`, repeats this one. An older build that ends the change leaves
-    /// out the authentication.
+    /// out the authentication. The policy can be asked again before the call.
     pub fn is_repeated_in(&self, later: &Self) -> bool {
         let left_out = later.authentication.is_none().then_some(&self.authentication);
         let expected = Self {
             authentication: left_out.unwrap_or(&later.authentication).clone(),
+            decision: self.decision.clone(),
             ..later.clone()
         };
         *self == expected

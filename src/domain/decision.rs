@@ -34,8 +34,8 @@ pub struct Facts {
     /// The description of the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageAttributes>,
-    /// The tags of the image.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The tags of the image. In JSON a list, because the names of members are ASCII in the ledger, and tags are not.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "tag_list")]
     pub tags: Option<BTreeMap<String, String>>,
     /// Why the description or the tags are not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -176,6 +176,42 @@ impl<'de> Deserialize<'de> for PolicyDigest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<str>::deserialize(deserializer)?;
         text.parse().map_err(D::Error::custom)
+    }
+}
+
+/// Tags as a list, in the order of their keys.
+mod tag_list {
+    use std::{borrow::Cow, collections::BTreeMap};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+    #[derive(Serialize, Deserialize)]
+    struct Tag<'a> {
+        key: Cow<'a, str>,
+        value: Cow<'a, str>,
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        tags: &Option<BTreeMap<String, String>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(tags.iter().flatten().map(|(key, value)| Tag {
+            key: key.into(),
+            value: value.into(),
+        }))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<BTreeMap<String, String>>, D::Error> {
+        let list = Vec::<Tag<'_>>::deserialize(deserializer)?;
+        if !list.is_sorted_by(|before, after| before.key < after.key) {
+            return Err(D::Error::custom("the tags are not sorted by their keys, each once"));
+        }
+        let tags = list
+            .into_iter()
+            .map(|tag| (tag.key.into_owned(), tag.value.into_owned()));
+        Ok(Some(tags.collect()))
     }
 }
 

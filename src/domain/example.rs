@@ -3,7 +3,11 @@
 
 use uuid::Uuid;
 
-use super::{Action, Authentication, Cause, ChangeId, CredentialKind, Intent, Justification, PermissionKey, RequestId};
+use super::{
+    Action, Authentication, Cause, ChangeId, CredentialKind, Decision, Intent, Justification, PermissionKey,
+    PolicyDigest, PolicyId, RequestId, Timestamp,
+    decision::{Facts, ImageAttributes},
+};
 
 /// A grant, requested by a caller.
 pub fn intent() -> Intent {
@@ -23,7 +27,28 @@ pub fn intent() -> Intent {
         authentication: Some(Authentication {
             credentials: vec![CredentialKind::TrustedHeader],
         }),
+        decision: Some(decision()),
         justification: Justification::example(),
         trace_id: None,
+    }
+}
+
+/// A decision with every fact.
+pub fn decision() -> Decision {
+    Decision {
+        decided_at: Timestamp::parse("2026-11-22T07:04:59.123456Z").expect("an example follows its rule"),
+        facts: Facts {
+            image: Some(ImageAttributes {
+                created_at: Timestamp::parse("2026-11-01T00:00:00Z"),
+                name: "Base 11".into(),
+                operating_system: "WINDOWS".into(),
+                required_tenancy: "DEFAULT".into(),
+                state: "AVAILABLE".into(),
+            }),
+            tags: Some([("release".to_owned(), "approved".to_owned())].into()),
+            unknown: None,
+        },
+        policies: vec![PolicyId::from("pipelines-share".to_owned())],
+        policy_set: PolicyDigest::of("an example"),
     }
 }

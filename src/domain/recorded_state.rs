@@ -5,7 +5,10 @@
 //! columns follow from no entry: leases, the attempts of a pending change, and the access that was read from AWS after a
 //! failure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     Access, Change, ChangeBody, ChangeId, ChangeState, Entry, EntryBody, PermissionKey, RequestId, ShareEffect,
@@ -209,6 +212,8 @@ impl RecordedState {
         if change.has_ended() || !change.intent.is_repeated_in(intent) || said != (body.generation, body.previous) {
             return Err(Contradiction::Ended);
         }
+        // None if an older build ended the change.
+        Arc::make_mut(&mut change.intent).decision.clone_from(&intent.decision);
         change.state = state;
         change.attempts.clone_from(&body.attempts);
         change.failure.clone_from(&body.failure);

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     domain::{
-        Attempt,
+        Attempt, Decision,
         convergence::{self, DecisionContext, NextStep},
         transition::{Command, CommandReply, Settlement, Work, WorkOutcome},
     },
@@ -16,6 +16,26 @@ use super::{Forwarder, dispatcher::Rejection, endpoint::Endpoint};
 /// The longest delay between two tries to record an outcome.
 const SETTLE_RETRY_CAP: Duration = Duration::from_secs(2);
 
+/// The end of the work under a lease, to be recorded.
+pub(super) struct Worked {
+    pub(super) work: Work,
+    pub(super) attempts: Vec<Attempt>,
+    /// The decision of the policy before the last call, if it was asked again.
+    pub(super) decision: Option<Decision>,
+    pub(super) outcome: WorkOutcome,
+}
+
+impl Worked {
+    fn not_started(work: Work, outcome: WorkOutcome) -> Self {
+        Self {
+            work,
+            attempts: Vec::new(),
+            decision: None,
+            outcome,
+        }
+    }
+}
+
 impl Forwarder {
     /// Gives back work that did not start, and tells other replicas.
     pub(super) fn spawn_give_back(&self, leased: Leased) {
@@ -26,7 +46,7 @@ impl Forwarder {
                 in_doubt: leased.work.in_doubt,
                 observed: None,
             };
-            if forwarder.settle(leased.work, Vec::new(), due_now).await {
+            if forwarder.settle(Worked::not_started(leased.work, due_now)).await {
                 forwarder.0.released_work.notify();
             }
         });
@@ -50,7 +70,7 @@ impl Forwarder {
                 denial: None,
             };
             let outcome = forwarder.rejected_outcome(work.in_doubt, age, now, rejection);
-            forwarder.record(&endpoint, work, Vec::new(), outcome).await;
+            forwarder.record(&endpoint, Worked::not_started(work, outcome)).await;
         });
     }
 
@@ -89,13 +109,13 @@ impl Forwarder {
     }
 
     /// Records the outcome, and schedules the retry of a change that has not ended.
-    pub(super) async fn record(&self, endpoint: &Endpoint, work: Work, attempts: Vec<Attempt>, outcome: WorkOutcome) {
-        let was_called = !attempts.is_empty();
-        let delay = match &outcome {
+    pub(super) async fn record(&self, endpoint: &Endpoint, worked: Worked) {
+        let was_called = !worked.attempts.is_empty();
+        let delay = match &worked.outcome {
             WorkOutcome::Retry { delay, .. } => Some(*delay),
             WorkOutcome::Succeeded | WorkOutcome::Failed { .. } => None,
         };
-        let settled = self.settle(work, attempts, outcome).await;
+        let settled = self.settle(worked).await;
         if delay.is_some() && was_called {
             self.0.instruments.retry_scheduled();
         }
@@ -109,13 +129,15 @@ impl Forwarder {
 
     /// Records the outcome. AWS has answered, so it retries until the outcome is durable, another replica has the lease, or the
     /// server's grace period ends. In the last two cases AWS is read back later. Returns true if the outcome is durable.
-    async fn settle(&self, work: Work, attempts: Vec<Attempt>, outcome: WorkOutcome) -> bool {
+    async fn settle(&self, worked: Worked) -> bool {
+        let work = worked.work;
         let settlement = Settlement {
             key: work.change.intent.key.clone(),
             epoch: work.epoch,
             change_id: work.change.id(),
-            attempts,
-            outcome,
+            attempts: worked.attempts,
+            decision: worked.decision,
+            outcome: worked.outcome,
         };
         let mut wait = Duration::from_millis(50);
         loop {

@@ -7,7 +7,7 @@ use tracing::Instrument;
 use crate::{
     clock::MonotonicInstant,
     domain::{
-        Action, Attempt, AwsError, AwsOperation, AwsResponse, Intent,
+        Action, Attempt, AwsError, AwsOperation, AwsResponse, FailureReason, Intent,
         convergence::{self, DecisionContext, NextStep},
         transition::{Command, CommandReply, Work, WorkOutcome},
     },
@@ -17,7 +17,10 @@ use crate::{
     workspaces,
 };
 
-use super::{Forwarder, decide, endpoint::SlotGuard};
+use super::{Forwarder, decide, endpoint::SlotGuard, settle::Worked};
+
+/// How long the decision of the acceptance serves for a call.
+const ACCEPTANCE_SERVES_FOR: Duration = Duration::from_secs(1);
 
 impl Forwarder {
     /// Works on a change until its outcome is recorded, or the lease is lost.
@@ -38,8 +41,8 @@ impl Forwarder {
             let endpoint = slot.endpoint().clone();
             // The slot is free for another change while the outcome is recorded.
             drop(slot);
-            if let Some((work, attempts, outcome)) = worked {
-                self.record(&endpoint, work, attempts, outcome).await;
+            if let Some(worked) = worked {
+                self.record(&endpoint, worked).await;
             }
         }
         .instrument(span)
@@ -47,17 +50,15 @@ impl Forwarder {
     }
 
     /// Calls AWS and reads it back until there is an outcome. None if the lease is lost.
-    async fn work(
-        &self,
-        Leased { mut work, mut since }: Leased,
-        slot: &SlotGuard,
-    ) -> Option<(Work, Vec<Attempt>, WorkOutcome)> {
+    async fn work(&self, Leased { mut work, mut since }: Leased, slot: &SlotGuard) -> Option<Worked> {
         let mut attempts = Vec::new();
+        // What the policy was asked last, and the decision under which AWS was called.
+        let (mut asked, mut decision) = (None, None);
         let mut observed = None;
         let mut next = first_step(&work);
         // The period of the unresolved call counts from after its commit, so that it never ends too early.
         let mut received = self.0.clock.monotonic_now();
-        loop {
+        let outcome = loop {
             let (key, action) = (&work.change.intent.key, work.change.intent.action);
             let elapsed = self.0.clock.monotonic_now();
             let age = work.age + elapsed.since(since);
@@ -66,8 +67,12 @@ impl Forwarder {
                 NextStep::Call if !self.has_time(&work, since) => (None, None),
                 NextStep::Call | NextStep::ReadBack(_) => {
                     let time = self.time_for_facts(&work, since);
-                    match self.denial(&work.change.intent, time).await {
-                        Ok(denial) => (denial, None),
+                    match self.verdict(&work.change.intent, age, time).await {
+                        Ok(Some(verdict)) => {
+                            asked = Some(verdict.decision);
+                            (verdict.refusal, None)
+                        }
+                        Ok(None) => (None, None),
                         Err(error) => (None, Some(error)),
                     }
                 }
@@ -92,8 +97,7 @@ impl Forwarder {
                 && !attempts.is_empty()
                 && let Err(rejection) = slot.permit_call()
             {
-                let outcome = self.rejected_outcome(in_doubt, age, now, rejection);
-                return Some((work, attempts, outcome));
+                break self.rejected_outcome(in_doubt, age, now, rejection);
             }
             if let (NextStep::ReadBack(_), Some(in_doubt)) = (&next, next.in_doubt_if_skipped())
                 && !attempts.is_empty()
@@ -109,10 +113,11 @@ impl Forwarder {
                 NextStep::Call if !self.has_time(&work, since) => {
                     let (renewed, renewed_since) = self.renew(&work, std::mem::take(&mut attempts)).await?;
                     (work, since, received) = (renewed, renewed_since, self.0.clock.monotonic_now());
-                    observed = None;
+                    (asked, observed) = (None, None);
                     first_step(&work)
                 }
                 NextStep::Call => {
+                    decision = asked.take().or(decision);
                     // The process may be stopped before the request is sent, and run again when another replica has the lease.
                     let (clock, ends) = (self.0.clock.clone(), since.plus(work.lease_for));
                     let reserve = self.0.settings.lease_margin;
@@ -140,9 +145,12 @@ impl Forwarder {
                     observed = convergence::observed_access(&reason, &response.result, now);
                     convergence::after_read_back(reason, &response.result, now)
                 }
-                NextStep::Succeed => return Some((work, attempts, WorkOutcome::Succeeded)),
+                NextStep::Succeed => break WorkOutcome::Succeeded,
                 NextStep::Fail { failure, observed } => {
-                    return Some((work, attempts, WorkOutcome::Failed { failure, observed }));
+                    if failure.reason == FailureReason::PolicyDenied {
+                        decision = asked;
+                    }
+                    break WorkOutcome::Failed { failure, observed };
                 }
                 NextStep::Retry { retry_after, in_doubt } => {
                     let attempts_made = work.change.attempts.len() + attempts.len();
@@ -152,41 +160,59 @@ impl Forwarder {
                     } else {
                         retry.delay(attempts_made, retry_after, jitter)
                     };
-                    let outcome = WorkOutcome::Retry {
+                    break WorkOutcome::Retry {
                         delay,
                         in_doubt,
                         observed,
                     };
-                    return Some((work, attempts, outcome));
                 }
             };
-        }
+        };
+        Some(Worked {
+            work,
+            attempts,
+            decision,
+            outcome,
+        })
     }
 
-    /// Why the policy in force refuses the call, if it does. A revoke is always permitted. The error is that of AWS if the policy
-    /// cannot decide now.
-    async fn denial(&self, intent: &Intent, time: Duration) -> Result<Option<String>, AwsError> {
-        if intent.action == Action::Revoke {
+    /// Asks the policy in force about the next call. None if the call may be made without a new decision: it is a revoke, or this
+    /// set permitted it a moment ago. `age` is the time since the change was accepted. The error is that of AWS if the policy cannot
+    /// decide now.
+    async fn verdict(&self, intent: &Intent, age: Duration, time: Duration) -> Result<Option<PolicyVerdict>, AwsError> {
+        if intent.action == Action::Revoke || self.is_permitted_already(intent, age) {
             return Ok(None);
         }
         let decided = decide(&self.0.policy, &self.0.workspaces, &self.0.clock, intent, time).await;
-        if let Err(error) = &decided {
-            tracing::info!(
+        match &decided {
+            Err(error) => tracing::info!(
                 error_code = error.code,
                 "AWS does not give a fact that the policy needs; the change waits"
-            );
+            ),
+            Ok(PolicyVerdict {
+                decision,
+                refusal: Some(_),
+            }) => {
+                tracing::info!(policies = ?decision.policies, policy_set = %decision.policy_set, "the policy in force refuses to call AWS");
+            }
+            Ok(_) => {}
         }
-        let PolicyVerdict { decision, refusal } = decided?;
-        if refusal.is_some() {
-            tracing::info!(policies = ?decision.policies, policy_set = %decision.policy_set, "the policy in force refuses to call AWS");
-        }
-        Ok(refusal)
+        decided.map(Some)
     }
 
     /// How long facts may be read for the policy. A call that starts then still ends before the lease.
     fn time_for_facts(&self, work: &Work, since: MonotonicInstant) -> Duration {
         let used = self.0.clock.monotonic_now().since(since) + self.0.settings.lease_reserve();
         work.lease_for.saturating_sub(used)
+    }
+
+    /// True if the set in force permitted the change at its acceptance, less than a second ago. Another replica, with another
+    /// clock, may have made that decision.
+    fn is_permitted_already(&self, intent: &Intent, age: Duration) -> bool {
+        let Some(made) = &intent.decision else { return false };
+        let now = self.0.clock.now();
+        let since_decision = now.since(made.decided_at).max(made.decided_at.since(now));
+        age.max(since_decision) < ACCEPTANCE_SERVES_FOR && made.policy_set == self.0.policy.in_force().digest()
     }
 
     /// True if a call that starts now ends before the lease.

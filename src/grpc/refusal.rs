@@ -9,7 +9,10 @@ use tonic::{
 };
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-use crate::{domain::PermissionKey, proto::v1::ErrorReason};
+use crate::{
+    domain::{Decision, PermissionKey, PolicyId},
+    proto::v1::ErrorReason,
+};
 
 const DOMAIN: &str = "sharewarden.v1";
 const PREFIX: &str = "ERROR_REASON_";
@@ -62,6 +65,14 @@ impl Refusal {
             .with("region", &key.region)
             .with("image_id", &key.image)
             .with("shared_account_id", key.shared_account)
+    }
+
+    /// Adds the policies that decided, with commas between them, and the digest of their set.
+    pub(super) fn with_decision(self, decision: Option<&Decision>) -> Self {
+        let Some(decision) = decision else { return self };
+        let ids: Vec<_> = decision.policies.iter().map(PolicyId::as_str).collect();
+        self.with("policies", ids.join(","))
+            .with("policy_set", decision.policy_set)
     }
 
     /// Adds field violations.

@@ -37,6 +37,7 @@ fn intent(principal: &str, action: Action, shared: &str) -> Intent {
         cause: Cause::Caller,
         principal: principal.parse().unwrap(),
         authentication: None,
+        decision: None,
         justification: Justification::example(),
         trace_id: None,
     }

@@ -223,7 +223,9 @@ impl Server {
             &work_sender,
         )
         .map_err(ServerError::Thread)?;
-        let policy = Policy::new(policy_set(config)?);
+        let set = policy_set(config)?;
+        store::policy_sets::keep(&database, set.digest(), set.text()).await?;
+        let policy = Policy::new(set);
         let dependencies = forwarder::Dependencies {
             database: database.clone(),
             committer: committer.clone(),

@@ -7,6 +7,7 @@
 //! - [`rows`]: the columns of the tables, and the conversion of rows to the domain's types and back.
 //! - [`reads`]: queries on permissions and changes: single ones, lists, pending and due work.
 //! - [`tree`]: the tiles and the checkpoints that proofs are built from.
+//! - [`policy_sets`]: the texts of policy sets.
 //! - [`audit`]: queries on the history.
 //! - [`notifications`]: signals within this process and between replicas (`LISTEN`/`NOTIFY`).
 //! - [`commit`]: the committer, the only writer of changes. It runs batches of commands through the domain's transition.
@@ -17,6 +18,7 @@ mod commit;
 mod connection;
 mod error;
 mod notifications;
+pub mod policy_sets;
 pub mod reads;
 mod rows;
 mod tree;

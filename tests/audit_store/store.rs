@@ -170,6 +170,7 @@ pub(crate) fn settle(work: &Work, outcome: WorkOutcome) -> Command {
         epoch: work.epoch,
         change_id: work.change.id(),
         attempts: Vec::new(),
+        decision: None,
         outcome,
     })
 }

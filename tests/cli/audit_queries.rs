@@ -151,7 +151,8 @@ async fn entries_in_csv_have_one_head_and_no_formulas() {
             "kind": "change.requested", "schema": "1", "action": "GRANT", "cause": "CALLER", "region": "eu-central-1",
             "image_id": "wsi-0123456789", "shared_account_id": "999999999999", "principal": "alice", "reason": "reason 0",
             "change_id": "00000000-0000-0000-0000-000000000001", "request_id": "00000000-0000-0000-0000-000000000001",
-            "generation": "1", "attempts": "0", "credentials": "TRUSTED_HEADER", "server_version": "0.1.0", "leaf_hash": hash,
+            "generation": "1", "attempts": "0", "credentials": "TRUSTED_HEADER",
+            "policies": "pipelines-share", "policy_set": "73300871f44c168e7c949de2c750e60c2c9bb8ff530017c5a267234e9cb4db8e", "server_version": "0.1.0", "leaf_hash": hash,
         })
     );
     assert_eq!(records[1]["reason"], "'=cmd(),\"x\"");

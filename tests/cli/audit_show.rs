@@ -109,7 +109,7 @@ async fn a_text_with_another_hash_is_reported_as_tampered() {
 async fn a_field_that_differs_from_the_text_is_reported_as_tampered() {
     let ledger = Ledger::of(5);
     type Lie = fn(&mut AuditEntry);
-    let lies: [(&str, Lie); 17] = [
+    let lies: [(&str, Lie); 20] = [
         ("record_time", |entry| entry.record_time = None),
         ("kind", |entry| entry.kind = "change.succeeded".into()),
         ("schema", |entry| entry.schema = 2),
@@ -134,6 +134,13 @@ async fn a_field_that_differs_from_the_text_is_reported_as_tampered() {
         ("authentication", |entry| {
             change_of(entry).authentication = Some(Authentication::default());
         }),
+        ("decision", |entry| {
+            change_of(entry).decision = Some(Decision::default())
+        }),
+        ("decision", |entry| {
+            decision_of(entry).tags.insert("release".into(), "another".into());
+        }),
+        ("decision", |entry| decision_of(entry).policies.clear()),
         ("aws_request_id", |entry| {
             change_of(entry).aws_request_id = "aws-2".into()
         }),
@@ -160,6 +167,7 @@ async fn a_field_that_an_older_service_leaves_out_is_not_reported() {
     let mut entry = ledger.entry(2);
     assert!(ledger.lines[2].contains("authentication"), "{}", ledger.lines[2]);
     change_of(&mut entry).authentication = None;
+    change_of(&mut entry).decision = None;
     let answer = GetAuditEntryResponse { entry: Some(entry) };
     let service = Service::answering([Answer::Entry(answer)]).await;
     show(&service, &[]).await.ok();
@@ -247,4 +255,8 @@ async fn signatures_of_witnesses_are_sent_byte_for_byte() {
         note: ledger.note(),
     };
     assert_eq!(service.asked(), [Asked::Signatures(expected)]);
+}
+
+fn decision_of(entry: &mut AuditEntry) -> &mut Decision {
+    change_of(entry).decision.as_mut().unwrap()
 }

@@ -256,7 +256,8 @@ async fn csv_has_their_text_members_by_name() {
         "schema": "2", "action": "GRANT", "cause": "CALLER", "region": "eu-central-1", "image_id": "wsi-0123456789",
         "shared_account_id": "999999999999", "principal": "alice", "reason": "reason 3",
         "change_id": "00000000-0000-0000-0000-000000000004", "request_id": "00000000-0000-0000-0000-000000000004",
-        "generation": "4", "attempts": "0", "credentials": "TRUSTED_HEADER", "server_version": "9.0.0", "leaf_hash": hash(&ledger, 3),
+        "generation": "4", "attempts": "0", "credentials": "TRUSTED_HEADER",
+            "policies": "pipelines-share", "policy_set": "73300871f44c168e7c949de2c750e60c2c9bb8ff530017c5a267234e9cb4db8e", "server_version": "9.0.0", "leaf_hash": hash(&ledger, 3),
     });
     assert_eq!(exported[2..4], [invented, newer]);
     let service = Service::answering([listed(&ledger)]).await;

@@ -237,7 +237,28 @@ pub(crate) fn change_body(index: usize) -> sharewarden::proto::v1::ChangeBody {
         authentication: Some(sharewarden::proto::v1::Authentication {
             credentials: vec![sharewarden::proto::v1::CredentialKind::TrustedHeader.into()],
         }),
+        decision: Some(decision()),
         ..sharewarden::proto::v1::ChangeBody::default()
+    }
+}
+
+/// The example of a decision as an API message.
+fn decision() -> sharewarden::proto::v1::Decision {
+    let seconds = |seconds, nanos| pbjson_types::Timestamp { seconds, nanos };
+    let decision = example::decision();
+    sharewarden::proto::v1::Decision {
+        decide_time: Some(seconds(1_795_331_099, 123_456_000)),
+        policy_set: decision.policy_set.to_string(),
+        policies: vec!["pipelines-share".into()],
+        image: Some(sharewarden::proto::v1::ImageAttributes {
+            create_time: Some(seconds(1_793_491_200, 0)),
+            name: "Base 11".into(),
+            operating_system: "WINDOWS".into(),
+            required_tenancy: "DEFAULT".into(),
+            state: "AVAILABLE".into(),
+        }),
+        tags: [("release".to_owned(), "approved".to_owned())].into(),
+        unknown: String::new(),
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use sharewarden::policy::PolicySet;
+use sharewarden::{
+    config::{RoleConfig, ShareWith},
+    policy::{PolicySet, roles::Role},
+};
 use sharewarden_simulator::{Effect, Image};
 use tonic::{Code, Request};
 
@@ -39,6 +42,74 @@ async fn a_grant_that_the_policy_refuses_before_the_first_call_fails_and_aws_is_
         (&"change.failed".into(), &"POLICY_DENIED".into())
     );
     assert!(last["body"].get("attempts").is_none(), "{last}");
+    let decision = &last["body"]["decision"];
+    assert_eq!(decision["policy_set"], PolicySet::default().digest().to_string());
+    assert_eq!(decision["policies"], serde_json::json!([]));
+    assert_ne!(decision, &ledger[1]["body"]["decision"]);
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn a_decision_is_on_record_with_its_policies_and_the_text_of_its_set_is_kept() {
+    let stack = Stack::start().await;
+    let mut client = stack.client().await;
+    let set = stack.policy().in_force();
+    let granted = client
+        .grant_share_permission(as_tester(grant()))
+        .await
+        .unwrap()
+        .into_inner();
+    let shown = granted.change.unwrap().decision.unwrap();
+    assert_eq!(shown.policy_set, set.digest().to_string());
+    let [id] = &shown.policies[..] else { panic!("{shown:?}") };
+    assert!(id.starts_with("roles.operator."), "{id}");
+    for entry in stack.ledger(ACCOUNT).await {
+        let decision = &entry["body"]["decision"];
+        assert_eq!(decision["policies"], serde_json::json!([id]));
+        assert_eq!(decision["policy_set"], shown.policy_set);
+        assert!(
+            decision.get("facts").is_none(),
+            "no policy refers to the image: {decision}"
+        );
+    }
+    let kept: String = sqlx::query_scalar("SELECT text FROM policy_set WHERE digest = $1")
+        .bind(&shown.policy_set)
+        .fetch_one(&stack.pool)
+        .await
+        .unwrap();
+    assert_eq!(kept, set.text());
+
+    let mut validated = revoke();
+    validated.validate_only = true;
+    let validated = client
+        .revoke_share_permission(as_tester(validated))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(validated.decision.unwrap().policies, shown.policies);
+
+    let mut to_stranger = grant();
+    to_stranger.shared_account_id = OTHER_RECIPIENT.into();
+    let operator = RoleConfig {
+        principal: "*".parse().unwrap(),
+        roles: [Role::Operator].into(),
+        accounts: None,
+    };
+    let share_with = ShareWith::Only([RECIPIENT.parse().unwrap()].into());
+    let narrow = PolicySet::new([(ACCOUNT.parse().unwrap(), share_with)], [operator]);
+    let digest = narrow.digest().to_string();
+    stack.policy().replace(narrow);
+    let refused = client.grant_share_permission(as_tester(to_stranger)).await.unwrap_err();
+    let forbids = format!("accounts.{ACCOUNT}.share_with");
+    assert_eq!(
+        (detail(&refused, "policies"), detail(&refused, "policy_set")),
+        (forbids.clone(), digest.clone())
+    );
+    let ledger = stack.ledger(ACCOUNT).await;
+    let denied = ledger.iter().find(|entry| entry["kind"] == "change.denied").unwrap();
+    let decision = &denied["body"]["decision"];
+    assert_eq!(decision["policy_set"], digest);
+    assert_eq!(decision["policies"], serde_json::json!([forbids]));
     stack.end().await;
 }
 

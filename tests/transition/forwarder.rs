@@ -235,6 +235,7 @@ impl World {
             epoch: work.epoch,
             change_id: work.change.id(),
             attempts,
+            decision: None,
             outcome,
         }));
     }

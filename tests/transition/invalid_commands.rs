@@ -58,7 +58,7 @@ fn command() -> impl Strategy<Value = Command> {
             Command::Renew { key: key(k), epoch, attempts: Vec::new() }
         }),
         4 => (0_u64..4, epoch(), 0_u64..40, outcome()).prop_map(|(k, epoch, id, outcome)| {
-            Command::Settle(Settlement { key: key(k), epoch, change_id: change(id), attempts: Vec::new(), outcome })
+            Command::Settle(Settlement { key: key(k), epoch, change_id: change(id), attempts: Vec::new(), decision: None, outcome })
         }),
     ]
 }

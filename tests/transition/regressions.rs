@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sharewarden::domain::{
     Action::{Grant, Revoke},
-    Attempt, AwsOperation, Classification, EntryBody, Request,
+    Attempt, AwsOperation, Classification, Decision, EntryBody, PolicyId, Request, example,
     transition::{AccountState, Command, CommandReply, Effects, Settlement, TransitionContext, Work, WorkOutcome},
 };
 
@@ -56,6 +56,7 @@ pub(crate) fn settle_after(epoch: u64, number: u64, attempts: Vec<Attempt>, outc
         epoch,
         change_id: change(number),
         attempts,
+        decision: None,
         outcome,
     })
 }
@@ -301,4 +302,32 @@ fn a_lost_batch_hands_the_work_of_a_renewed_lease_to_the_holder_that_renews_and_
     };
     assert_eq!((work.epoch, work.change.id()), (FIRST + 1, change(2)));
     assert!(again.effects().work.is_empty(), "two tasks would work under one lease");
+}
+
+#[test]
+fn the_last_decision_of_the_policy_is_in_the_terminal_entry_and_none_keeps_the_earlier_one() {
+    let later = Decision {
+        policies: vec![PolicyId::from("later".to_owned())],
+        ..example::decision()
+    };
+    let decisions = |second: Option<Decision>| {
+        let mut account = new_account();
+        let mut asked = (*intent(1, 1, key(0), Grant, 0)).clone();
+        asked.decision = Some(example::decision());
+        account.apply(Command::Open(asked.into()), &at(0));
+        let Command::Settle(mut settlement) = settle(FIRST, 1, WorkOutcome::Succeeded) else {
+            unreachable!("it is a settlement");
+        };
+        settlement.decision = second;
+        assert_eq!(
+            account.apply(Command::Settle(settlement), &at(1)),
+            CommandReply::Settled
+        );
+        let entries = account.effects().entries.iter();
+        let bodies = entries.filter_map(|entry| entry.body.change());
+        let decisions = bodies.map(|body| body.intent.decision.clone().unwrap());
+        decisions.collect::<Vec<_>>()
+    };
+    assert_eq!(decisions(None), [example::decision(), example::decision()]);
+    assert_eq!(decisions(Some(later.clone())), [example::decision(), later]);
 }

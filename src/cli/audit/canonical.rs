@@ -9,7 +9,7 @@ use crate::{
         justification,
         table::Cells,
     },
-    domain::EntryKind,
+    domain::{Decision, EntryKind, PolicyId},
     ledger::merkle::hex,
 };
 
@@ -74,6 +74,8 @@ const COLUMNS: &[&[&str]] = &[
         "last_at",
         "trace_id",
         "credentials",
+        "policies",
+        "policy_set",
         "server_version",
         "leaf_hash",
     ],
@@ -110,12 +112,23 @@ impl CanonicalEntry {
                 number.map_or_else(String::new, |number| number.to_string())
             }
             "credentials" => self.body.credentials().join(" "),
+            "policies" => self.body.decision().map_or_else(String::new, |made| ids(&made)),
+            "policy_set" => self
+                .body
+                .decision()
+                .map_or_else(String::new, |made| made.policy_set.to_string()),
             "attempts" => self.body.attempts().len().to_string(),
             "server_version" => self.server_version.clone(),
             "leaf_hash" => hex(leaf_hash),
             name => self.body.text(name).to_owned(),
         }
     }
+}
+
+/// The ids of the policies that decided, with spaces between them.
+fn ids(decision: &Decision) -> String {
+    let ids: Vec<_> = decision.policies.iter().map(PolicyId::as_str).collect();
+    ids.join(" ")
 }
 
 impl CanonicalBody {
@@ -129,6 +142,11 @@ impl CanonicalBody {
         self.0.get(name)?.as_str()
     }
 
+    /// A member as it is.
+    pub(super) fn value(&self, name: &str) -> Option<Value> {
+        self.0.get(name).cloned()
+    }
+
     /// A number member; `None` if it is absent or has another JSON type.
     pub(super) fn number(&self, name: &str) -> Option<u64> {
         self.0.get(name)?.as_u64()
@@ -138,6 +156,11 @@ impl CanonicalBody {
     pub(super) fn credentials(&self) -> Vec<&str> {
         let kinds = self.0.pointer("/authentication/credentials").and_then(Value::as_array);
         kinds.into_iter().flatten().filter_map(Value::as_str).collect()
+    }
+
+    /// The decision of the policy. None if the body has none.
+    pub(super) fn decision(&self) -> Option<Decision> {
+        Decision::deserialize(self.0.get("decision")?).ok()
     }
 
     pub(super) fn attempts(&self) -> Vec<CanonicalAttempt> {

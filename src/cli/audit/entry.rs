@@ -176,7 +176,8 @@ fn change_rows(change: &ChangeBody) -> TableRow {
             render::error(change.error_reason, &change.error_code, &change.error_message).into(),
         ),
         ("Denied by", one_line(&change.denied_by).into()),
-        ("Trace id", one_line(&change.trace_id).into()),
     ]);
+    rows.extend(render::decision(change.decision.as_ref()));
+    rows.push(("Trace id", one_line(&change.trace_id).into()));
     rows
 }

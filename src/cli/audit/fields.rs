@@ -1,17 +1,19 @@
 //! Compares the fields of an entry with its canonical text. The leaf hash covers only the text, so the service could change a
 //! field.
 
+use std::collections::BTreeMap;
+
 use super::{
     canonical::{CanonicalAttempt, CanonicalBody, CanonicalEntry},
     time_arg::timestamp,
 };
 use crate::{
     cli::justification,
-    domain::Timestamp,
+    domain::{self, PolicyId, Timestamp, decision::ImageAttributes},
     ledger::merkle::hex,
     proto::v1::{
-        Access, Action, Attempt, AuditEntry, Authentication, Cause, ChangeBody, CheckpointConfirmedBody,
-        CredentialKind, DenialsBody, ErrorReason, attempt::Classification, audit_entry::Body,
+        self, Access, Action, Attempt, AuditEntry, Authentication, Cause, ChangeBody, CheckpointConfirmedBody,
+        CredentialKind, Decision, DenialsBody, ErrorReason, attempt::Classification, audit_entry::Body,
     },
 };
 
@@ -63,6 +65,10 @@ fn first_mismatch_of_change(change: &ChangeBody, body: &CanonicalBody) -> Option
         (
             "authentication",
             are_credentials(change.authentication.as_ref(), &body.credentials()),
+        ),
+        (
+            "decision",
+            is_decision(change.decision.as_ref(), body.decision().as_ref()),
         ),
         ("attempts", are_attempts(&change.attempts, &body.attempts())),
         ("error_reason", reason),
@@ -143,6 +149,36 @@ fn are_credentials(authentication: Option<&Authentication>, names: &[&str]) -> b
             .iter()
             .zip(names)
             .all(|(&number, name)| is_named(number, "CREDENTIAL_KIND", CredentialKind::from_str_name, Some(name)))
+}
+
+/// A service that does not know the member yet leaves out the field.
+fn is_decision(decision: Option<&Decision>, said: Option<&domain::Decision>) -> bool {
+    let Some(decision) = decision else { return true };
+    let Some(said) = said else { return false };
+    let tags = said.facts.tags.iter().flatten();
+    is_of(decision.decide_time.as_ref(), Some(said.decided_at))
+        && decision.policy_set == said.policy_set.to_string()
+        && decision.policies.iter().eq(said.policies.iter().map(PolicyId::as_str))
+        && are_attributes(decision.image.as_ref(), said.facts.image.as_ref())
+        && decision.tags.iter().collect::<BTreeMap<_, _>>().into_iter().eq(tags)
+        && is_text(&decision.unknown, &said.facts.unknown)
+}
+
+fn are_attributes(image: Option<&v1::ImageAttributes>, said: Option<&ImageAttributes>) -> bool {
+    let (Some(image), Some(said)) = (image, said) else {
+        return image.is_none() && said.is_none();
+    };
+    let texts = [
+        (&image.name, &said.name),
+        (&image.operating_system, &said.operating_system),
+        (&image.required_tenancy, &said.required_tenancy),
+        (&image.state, &said.state),
+    ];
+    is_of(image.create_time.as_ref(), said.created_at) && texts.into_iter().all(|(text, said)| text == said)
+}
+
+fn is_of(time: Option<&pbjson_types::Timestamp>, said: Option<Timestamp>) -> bool {
+    time == said.map(|time| timestamp(time.to_offset_date_time())).as_ref()
 }
 
 fn are_attempts(attempts: &[Attempt], lines: &[CanonicalAttempt]) -> bool {

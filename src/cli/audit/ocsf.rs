@@ -195,6 +195,7 @@ fn unmapped(origin: &str, line: &CanonicalEntry, hash: &Hash) -> Value {
                 .filter(|kinds| !kinds.is_empty())
                 .map(Value::from),
         ),
+        ("decision", body.value("decision")),
     ];
     // The event has the reason as its message.
     let texts = justification::NAMES.iter().filter(|name| **name != "reason");

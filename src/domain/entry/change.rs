@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::EntryColumns;
 use crate::domain::{
     Access, AccountId, Action, Attempt, Authentication, AwsOperation, Cause, Change, ChangeFailure, ChangeId,
-    Classification, FailureReason, Intent, Justification, PermissionKey, Timestamp,
+    Classification, Decision, FailureReason, Intent, Justification, PermissionKey, Timestamp,
 };
 
 /// The state at the time of recording: of a change, of a request that joined a change, or of a refused request.
@@ -137,6 +137,8 @@ struct ChangeBodyJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     change_id: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<Cow<'a, Decision>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     denied_by: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error_code: Option<Text<'a>>,
@@ -183,6 +185,7 @@ impl<'a> ChangeBodyJson<'a> {
             aws_request_id: body.aws_request_id().map(Text::from),
             cause: intent.cause.as_str().into(),
             change_id: body.change_id().map(|id| id.to_string().into()),
+            decision: intent.decision.as_ref().map(Cow::Borrowed),
             denied_by: body.denied_by.as_deref().map(Text::from),
             error_code: failure.and_then(|failure| failure.code.as_deref()).map(Text::from),
             error_message: failure.and_then(|failure| failure.message.as_deref()).map(Text::from),
@@ -226,6 +229,7 @@ impl<'a> ChangeBodyJson<'a> {
                 cause: Cause::parse(&self.cause.0)?,
                 principal: self.principal.parse()?,
                 authentication: self.authentication.map(Cow::into_owned),
+                decision: self.decision.map(Cow::into_owned),
                 justification: Justification {
                     reason: self.reason.parse()?,
                     ticket: optional(self.ticket, |text| text.parse())?,

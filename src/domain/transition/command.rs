@@ -5,8 +5,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::domain::{
-    Access, AccountId, Attempt, Change, ChangeFailure, ChangeId, ConfirmationBody, DenialsBody, Intent, Permission,
-    PermissionKey, ReplicaId, RequestId, Timestamp,
+    Access, AccountId, Attempt, Change, ChangeFailure, ChangeId, ConfirmationBody, Decision, DenialsBody, Intent,
+    Permission, PermissionKey, ReplicaId, RequestId, Timestamp,
 };
 
 /// A command to one account.
@@ -107,6 +107,8 @@ pub struct Settlement {
     pub change_id: ChangeId,
     /// The calls made under the lease, oldest first.
     pub attempts: Vec<Attempt>,
+    /// The decision of the policy before the last call, if it was asked again since the change was accepted.
+    pub decision: Option<Decision>,
     /// Success, failure, or a retry.
     pub outcome: WorkOutcome,
 }

@@ -283,6 +283,7 @@ impl AccountState {
             epoch,
             change_id,
             attempts,
+            decision,
             outcome,
         } = settlement;
         let Some(mut permission) = self
@@ -298,7 +299,11 @@ impl AccountState {
             self.note_unresolved_call(&mut permission, context.now + context.late_effect_window);
         }
         let outcome = confirmed_outcome(outcome, &mut permission, is_call_unresolved, context);
-        self.current(&permission).remember(attempts);
+        let change = self.current(&permission);
+        change.remember(attempts);
+        if decision.is_some() {
+            Arc::make_mut(&mut change.intent).decision = decision;
+        }
         self.mark_updated(change_id);
         match outcome {
             WorkOutcome::Succeeded => {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::{
     changes::{ChangePage, CompletedChange, PermissionPage, ValidatedChange},
     domain::{
-        self, Access, ChangeState, Classification, CredentialKind, PermissionState, Timestamp,
+        self, Access, ChangeState, Classification, CredentialKind, PermissionState, PolicyId, Timestamp,
+        decision::ImageAttributes,
         prediction::{Finding, FindingCode, Severity},
     },
     proto::v1::{self, ErrorReason, attempt, change, finding, share_permission},
@@ -31,6 +32,7 @@ pub(super) fn granted(changed: CompletedChange) -> v1::GrantSharePermissionRespo
         replayed: changed.replayed,
         joined: changed.joined,
         findings: findings(&changed.findings),
+        decision: None,
     }
 }
 
@@ -39,6 +41,7 @@ pub(super) fn validated(validated: &ValidatedChange) -> v1::GrantSharePermission
     v1::GrantSharePermissionResponse {
         permission: validated.permission.as_ref().map(permission),
         findings: findings(&validated.findings),
+        decision: validated.decision.as_ref().map(decision),
         ..Default::default()
     }
 }
@@ -51,6 +54,7 @@ pub(super) fn revoked(answer: v1::GrantSharePermissionResponse) -> v1::RevokeSha
         replayed: answer.replayed,
         joined: answer.joined,
         findings: answer.findings,
+        decision: answer.decision,
         warning: COPIES_STAY.into(),
     }
 }
@@ -136,6 +140,7 @@ pub(super) fn change(change: &domain::Change) -> v1::Change {
         error_message: text(failure.and_then(|failure| failure.message.as_ref())),
         trace_id: text(intent.trace_id.as_ref()),
         authentication: intent.authentication.as_ref().map(authentication),
+        decision: intent.decision.as_ref().map(decision),
         create_time: Some(timestamp(change.created_at)),
         end_time: change.ended_at.map(timestamp),
         ..v1::Change::from(&intent.justification)
@@ -146,6 +151,33 @@ pub(super) fn authentication(authentication: &domain::Authentication) -> v1::Aut
     let credentials = authentication.credentials.iter();
     v1::Authentication {
         credentials: credentials.map(|&kind| credential(kind).into()).collect(),
+    }
+}
+
+pub(super) fn decision(decision: &domain::Decision) -> v1::Decision {
+    let facts = &decision.facts;
+    v1::Decision {
+        decide_time: Some(timestamp(decision.decided_at)),
+        policy_set: decision.policy_set.to_string(),
+        policies: decision.policies.iter().map(PolicyId::to_string).collect(),
+        image: facts.image.as_ref().map(image_attributes),
+        tags: facts
+            .tags
+            .iter()
+            .flatten()
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect(),
+        unknown: text(facts.unknown.as_ref()),
+    }
+}
+
+fn image_attributes(image: &ImageAttributes) -> v1::ImageAttributes {
+    v1::ImageAttributes {
+        create_time: image.created_at.map(timestamp),
+        name: image.name.clone(),
+        operating_system: image.operating_system.clone(),
+        required_tenancy: image.required_tenancy.clone(),
+        state: image.state.clone(),
     }
 }
 

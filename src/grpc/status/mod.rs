@@ -45,12 +45,17 @@ fn refusal(error: Error) -> Refusal {
         )
         .with("account_id", account)
         .with("region", region),
-        Error::Denied { key, rule, log_index } => Refusal::new(
+        Error::Denied {
+            intent,
+            rule,
+            log_index,
+        } => Refusal::new(
             ErrorReason::PolicyDenied,
             format!("The policy refuses this: {rule}; ask the owner of the policy."),
         )
-        .with_key(&key)
+        .with_key(&intent.key)
         .with("rule", rule)
+        .with_decision(intent.decision.as_ref())
         .with_known("log_index", log_index),
         Error::Undecided(fault) => undecided(&fault),
         Error::RequestIdReused { request_id, change_id } => Refusal::new(
@@ -209,6 +214,7 @@ fn failed(ended: &UnsuccessfulChange) -> Refusal {
     ended_change(reason(failure.reason), ended, explanation)
         .with_known("aws_error_code", failure.code.as_deref())
         .with_known("rule", failure.message.as_deref().filter(|_| is_denied))
+        .with_decision(ended.change.intent.decision.as_ref().filter(|_| is_denied))
 }
 
 fn ended_change(reason: ErrorReason, ended: &UnsuccessfulChange, explanation: &str) -> Refusal {

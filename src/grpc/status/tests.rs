@@ -122,7 +122,7 @@ fn failure_rows() -> Vec<Row> {
 
 fn rows() -> Vec<Row> {
     let denied = |log_index| Error::Denied {
-        key: key(),
+        intent: Arc::new(example::intent()),
         rule: "not on the list".into(),
         log_index,
     };
@@ -304,11 +304,11 @@ fn the_metadata_describes_the_change() {
 }
 
 #[test]
-fn a_refusal_by_the_policy_has_its_log_index() {
+fn a_refusal_by_the_policy_has_its_log_index_and_the_policies_that_decided() {
     let denied = |log_index| {
         let rule = "not on the list".into();
         of(Error::Denied {
-            key: key(),
+            intent: Arc::new(example::intent()),
             rule,
             log_index,
         })
@@ -318,6 +318,10 @@ fn a_refusal_by_the_policy_has_its_log_index() {
     };
     assert_eq!(denied(Some(7)).get("log_index").map(String::as_str), Some("7"));
     assert_eq!(denied(None).get("log_index"), None);
+    let decision = example::decision();
+    let denied = denied(None);
+    assert_eq!(denied.get("policies").map(String::as_str), Some("pipelines-share"));
+    assert_eq!(denied.get("policy_set"), Some(&decision.policy_set.to_string()));
 }
 
 fn still_pending(progress: Option<Progress>) -> Box<ChangeStatus> {

@@ -14,7 +14,7 @@ use crate::{
 
 use super::{
     attempts, bigint, count, named, parse,
-    table::{Attempts, Authentication, Bigint, Text, Timestamptz, Uuid},
+    table::{Attempts, Authentication, Bigint, Decision, Text, Timestamptz, Uuid},
 };
 
 const TABLE: &str = "change";
@@ -38,6 +38,7 @@ super::table::table! {
     ticket: Option<Text> = change.intent.justification.ticket.as_ref().map(|ticket| ticket.as_str()),
     trace_id: Option<Text> = change.intent.trace_id.as_ref().map(|id| id.as_str()),
     generation: Bigint = bigint(change.generation),
+    #[moves] decision: Option<Decision> = change.intent.decision.as_ref().map(Json),
     previous: Option<Text> = change.previous.map(Access::as_str),
     created_at: Timestamptz = change.created_at.to_offset_date_time(),
     #[moves] state: Text = change.state.as_str(),
@@ -74,6 +75,11 @@ impl TryFrom<ChangeRow> for Change {
             principal: parse(TABLE, &row.principal)?,
             authentication: row
                 .authentication
+                .map(serde_json::from_value)
+                .transpose()
+                .map_err(|error| StoreError::corrupt(TABLE, error))?,
+            decision: row
+                .decision
                 .map(serde_json::from_value)
                 .transpose()
                 .map_err(|error| StoreError::corrupt(TABLE, error))?,

@@ -43,6 +43,7 @@ sql_types! {
     Timestamptz = "timestamptz[]", OffsetDateTime, OffsetDateTime;
     Bytea = "bytea[]", Vec<u8>, Vec<u8>;
     Authentication = "jsonb[]", serde_json::Value, Json<&'a crate::domain::Authentication>;
+    Decision = "jsonb[]", serde_json::Value, Json<&'a crate::domain::Decision>;
     Attempts = "jsonb[]", serde_json::Value, Json<Vec<super::attempts::AttemptRow<'a>>>;
 }
 

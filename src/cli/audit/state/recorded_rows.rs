@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use crate::{
     cli::{audit::time_arg::timestamp, format::rfc3339, justification, table::Cells},
     domain::{
-        Access, AccountId, Attempt, Change, ChangeId, ChangeState, PermissionKey, RecordedState, Timestamp,
+        Access, AccountId, Attempt, Change, ChangeId, ChangeState, PermissionKey, PolicyId, RecordedState, Timestamp,
         recorded_state::{RecordedPermission, RecordedShare},
     },
 };
@@ -109,6 +109,15 @@ fn change(told: &Change) -> Cells {
     if told.has_ended() {
         let attempts: Vec<_> = told.attempts.iter().map(attempt).collect();
         cells.push(("attempts", attempts.join("; ")));
+        if let Some(decision) = &intent.decision {
+            let ids: Vec<_> = decision.policies.iter().map(PolicyId::as_str).collect();
+            let (ids, set, at) = (
+                ids.join(" "),
+                decision.policy_set.to_string(),
+                time(decision.decided_at),
+            );
+            cells.push(("decision", decision_text([&ids, &set, &at])));
+        }
     }
     cells
 }
@@ -123,6 +132,11 @@ fn attempt(told: &Attempt) -> String {
     let (duration, classification) = (told.duration.as_micros(), told.classification.as_str());
     let (id, code) = (text(told.aws_request_id.as_ref()), text(told.error_code.as_ref()));
     attempt_text([operation, &started_at, classification, &id, &code], duration)
+}
+
+/// The text of a decision, of either side: the policies, their set and the time.
+pub(super) fn decision_text(texts: [&str; 3]) -> String {
+    texts.join(" ")
 }
 
 /// The text of an attempt, of either side.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    recorded_rows::{self, RowName, attempt_text},
+    recorded_rows::{self, RowName, attempt_text, decision_text},
     report::Difference,
 };
 use crate::{
@@ -20,13 +20,14 @@ use crate::{
     client::Error,
     domain::{AccountId, PermissionKey, RecordedState, Timestamp},
     proto::v1::{
-        Access, Attempt, Change, ChangeOrder, CredentialKind, ErrorReason, GetSharePermissionsAtRequest,
+        Access, Attempt, Change, ChangeOrder, CredentialKind, Decision, ErrorReason, GetSharePermissionsAtRequest,
         ListChangesRequest, ListSharePermissionsRequest, PastSharePermission, SharePermission, attempt::Classification,
     },
 };
 
 const PAGE: i32 = 1000;
 const CREDENTIALS: &str = "credentials";
+const DECISION: &str = "decision";
 
 /// A row with its fields.
 pub(super) struct Row {
@@ -56,10 +57,11 @@ impl Row {
         wrong.map(difference).collect()
     }
 
-    /// True if the field has this text. A service of an older build does not show the credentials: then they are not compared.
+    /// True if the field has this text. A service of an older build does not show the credentials and the decision: then they are
+    /// not compared.
     fn has(&self, field: &str, text: &str) -> bool {
         let found = self.text(field);
-        found == text || (field == CREDENTIALS && found.is_empty())
+        found == text || ([CREDENTIALS, DECISION].contains(&field) && found.is_empty())
     }
 
     fn text(&self, field: &str) -> &str {
@@ -216,6 +218,7 @@ fn of_change(row: &Change) -> Option<Row> {
         ("error_message", row.error_message.clone()),
         ("trace_id", row.trace_id.clone()),
         (CREDENTIALS, credentials.join(" ")),
+        (DECISION, row.decision.as_ref().map_or_else(String::new, decision)),
         ("create_time", rfc3339(row.create_time.as_ref())),
         ("end_time", rfc3339(row.end_time.as_ref())),
         ("attempts", attempts.join("; ")),
@@ -225,6 +228,11 @@ fn of_change(row: &Change) -> Option<Row> {
         name: RowName::Change(row.account_id.parse().ok()?, row.change_id.parse().ok()?),
         fields,
     })
+}
+
+fn decision(row: &Decision) -> String {
+    let ids = row.policies.join(" ");
+    decision_text([&ids, &row.policy_set, &rfc3339(row.decide_time.as_ref())])
 }
 
 fn attempt(row: &Attempt) -> String {

@@ -2,11 +2,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use proptest::{collection::vec, option, prelude::*, sample::select};
+use proptest::{
+    collection::{btree_map, vec},
+    option,
+    prelude::*,
+    sample::select,
+};
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::*;
+use crate::domain::{
+    decision::{Facts, ImageAttributes},
+    *,
+};
 
 /// The largest integer that every JSON reader represents exactly.
 const MAX: u64 = (1 << 53) - 1;
@@ -35,6 +43,7 @@ fn intent() -> impl Strategy<Value = Intent> {
             justification::tests::any(),
             option::of(parsed("[0-9a-f]{32}")),
             option::of(authentication()),
+            option::of(decision()),
         ),
     )
         .prop_map(
@@ -53,12 +62,33 @@ fn intent() -> impl Strategy<Value = Intent> {
                 justification: texts.1,
                 trace_id: texts.2,
                 authentication: texts.3,
+                decision: texts.4,
             },
         )
 }
 
 fn authentication() -> impl Strategy<Value = Authentication> {
     vec(select(CredentialKind::ALL), 1..4).prop_map(|credentials| Authentication { credentials })
+}
+
+fn decision() -> impl Strategy<Value = Decision> {
+    let text = || option::of(".{0,20}");
+    let image = (option::of(time()), ".{0,20}", ".{0,20}", ".{0,20}", ".{0,20}").prop_map(|texts| ImageAttributes {
+        created_at: texts.0,
+        name: texts.1,
+        operating_system: texts.2,
+        required_tenancy: texts.3,
+        state: texts.4,
+    });
+    let tags = option::of(btree_map(".{0,20}", ".{0,20}", 0..3));
+    let facts = (option::of(image), tags, text()).prop_map(|(image, tags, unknown)| Facts { image, tags, unknown });
+    let ids = vec("[a-z.-]{1,9}".prop_map(PolicyId::from), 0..3);
+    (time(), facts, ids, ".{0,9}").prop_map(|(decided_at, facts, policies, text)| Decision {
+        decided_at,
+        facts,
+        policies,
+        policy_set: PolicyDigest::of(&text),
+    })
 }
 
 fn attempt() -> impl Strategy<Value = Attempt> {

@@ -5,7 +5,7 @@ use crate::{
     domain::{Action, ChangeBody, ConfirmationBody, DenialsBody, EntryBody},
     grpc::{
         page_token,
-        present::{access, action, attempt, authentication, cause, text, timestamp},
+        present::{access, action, attempt, authentication, cause, decision, text, timestamp},
         status::reason,
     },
     proto::v1,
@@ -113,6 +113,7 @@ fn change(body: &ChangeBody) -> v1::ChangeBody {
         denied_by: text(body.denied_by.as_ref()),
         trace_id: text(intent.trace_id.as_ref()),
         authentication: intent.authentication.as_ref().map(authentication),
+        decision: intent.decision.as_ref().map(decision),
         ..v1::ChangeBody::from(&intent.justification)
     }
 }

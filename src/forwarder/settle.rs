@@ -21,7 +21,7 @@ pub(super) struct Worked {
     pub(super) work: Work,
     pub(super) attempts: Vec<Attempt>,
     /// The decision of the policy before the last call, if it was asked again.
-    pub(super) decision: Option<Decision>,
+    pub(super) decision: Option<Box<Decision>>,
     pub(super) outcome: WorkOutcome,
 }
 

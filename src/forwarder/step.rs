@@ -69,7 +69,7 @@ impl Forwarder {
                     let time = self.time_for_facts(&work, since);
                     match self.verdict(&work.change.intent, age, time).await {
                         Ok(Some(verdict)) => {
-                            asked = Some(verdict.decision);
+                            asked = Some(Box::new(verdict.decision));
                             (verdict.refusal, None)
                         }
                         Ok(None) => (None, None),

@@ -318,7 +318,7 @@ fn the_last_decision_of_the_policy_is_in_the_terminal_entry_and_none_keeps_the_e
         let Command::Settle(mut settlement) = settle(FIRST, 1, WorkOutcome::Succeeded) else {
             unreachable!("it is a settlement");
         };
-        settlement.decision = second;
+        settlement.decision = second.map(Box::new);
         assert_eq!(
             account.apply(Command::Settle(settlement), &at(1)),
             CommandReply::Settled

@@ -108,7 +108,7 @@ pub struct Settlement {
     /// The calls made under the lease, oldest first.
     pub attempts: Vec<Attempt>,
     /// The decision of the policy before the last call, if it was asked again since the change was accepted.
-    pub decision: Option<Decision>,
+    pub decision: Option<Box<Decision>>,
     /// Success, failure, or a retry.
     pub outcome: WorkOutcome,
 }

@@ -301,8 +301,8 @@ impl AccountState {
         let outcome = confirmed_outcome(outcome, &mut permission, is_call_unresolved, context);
         let change = self.current(&permission);
         change.remember(attempts);
-        if decision.is_some() {
-            Arc::make_mut(&mut change.intent).decision = decision;
+        if let Some(decision) = decision {
+            Arc::make_mut(&mut change.intent).decision = Some(*decision);
         }
         self.mark_updated(change_id);
         match outcome {

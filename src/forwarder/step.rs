@@ -177,8 +177,8 @@ impl Forwarder {
     }
 
     /// Asks the policy in force about the next call. None if the call may be made without a new decision: it is a revoke, or this
-    /// set permitted it a moment ago. `age` is the time since the change was accepted. The error is that of AWS if the policy cannot
-    /// decide now.
+    /// set permitted it a moment ago. `age` is the time since the change was accepted. The error is that of AWS if the policy
+    /// cannot decide now.
     async fn verdict(&self, intent: &Intent, age: Duration, time: Duration) -> Result<Option<PolicyVerdict>, AwsError> {
         if intent.action == Action::Revoke || self.is_permitted_already(intent, age) {
             return Ok(None);

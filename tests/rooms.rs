@@ -31,6 +31,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "store::audit",
             "store::commit",
             "store::notifications",
+            "store::policy_sets",
             "store::reads",
             "store::tree",
             "store::upkeep",
@@ -45,6 +46,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store::rows", &["store::error", "domain", "ledger"]),
     (
         "store::reads",
+        &["store::connection", "store::error", "store::rows", "domain"],
+    ),
+    (
+        "store::policy_sets",
         &["store::connection", "store::error", "store::rows", "domain"],
     ),
     (

@@ -19,8 +19,8 @@ const FACT_AGE: Duration = Duration::from_secs(60);
 /// Maximum age of a report that an image cannot be shared yet. It may become available at any moment, and callers try again.
 const UNAVAILABLE_AGE: Duration = Duration::from_secs(3);
 
-/// Asks the policy in force about a change. Reads what AWS reports about the image only if a policy speaks of it, and for at most
-/// `time`. Without such a fact a grant is refused, with the reason; a revoke is decided without it.
+/// Asks the policy in force about a change. Reads what AWS reports about the image only if the decision depends on it, and for at
+/// most `time`. Without such a fact a grant is refused, with the reason; a revoke is decided without it.
 ///
 /// # Errors
 /// The error of AWS if the policy cannot decide now: AWS may give the fact later.
@@ -31,11 +31,11 @@ pub async fn decide(
     intent: &Intent,
     time: Duration,
 ) -> Result<PolicyVerdict, AwsError> {
-    let set = policy.in_force();
-    match set.mentions().image || set.mentions().tags {
+    let (set, query) = (policy.in_force(), PolicyQuery::of(intent, clock.now()));
+    match FactReads::default().has(set.needs(query)) {
+        true => Ok(set.decide(query)),
         // Boxed because few sets need it: otherwise it enlarges the future of every change.
-        true => Box::pin(decide_with_facts(policy, workspaces, clock, intent, time)).await,
-        false => Ok(set.decide(PolicyQuery::of(intent, clock.now()))),
+        false => Box::pin(decide_with_facts(policy, workspaces, clock, intent, time)).await,
     }
 }
 
@@ -51,10 +51,11 @@ async fn decide_with_facts(
         loop {
             // The set may have been replaced during the read. The one in force now decides.
             let set = policy.in_force();
-            if read.has(set.mentions()) {
+            let needs = set.needs(PolicyQuery::of(intent, clock.now()));
+            if read.has(needs) {
                 return set;
             }
-            read.more(set.mentions(), workspaces, intent).await;
+            read.more(needs, workspaces, intent).await;
         }
     };
     let in_time = tokio::time::timeout(time, reading).await;
@@ -90,9 +91,26 @@ impl FactReads {
         (self.image.is_some() || !mentions.image) && (self.tags.is_some() || !mentions.tags)
     }
 
+    /// True if what is left to read is in the cache.
+    fn are_cached(&self, mentions: Mentions, workspaces: &WorkSpaces, intent: &Intent) -> bool {
+        let key = &intent.key;
+        let (account, region, image) = (key.account, &key.region, &key.image);
+        let knows_image = || {
+            let known = workspaces.known_image(account, region, image, FACT_AGE);
+            known.is_some_and(|report| is_available(&report))
+        };
+        let knows_tags = || workspaces.known_tags(account, region, image, FACT_AGE).is_some();
+        (self.image.is_some() || !mentions.image || knows_image())
+            && (self.tags.is_some() || !mentions.tags || knows_tags())
+    }
+
     async fn more(&mut self, mentions: Mentions, workspaces: &WorkSpaces, intent: &Intent) {
         let key = &intent.key;
         let (account, region, image) = (key.account, &key.region, &key.image);
+        let _turn = match self.are_cached(mentions, workspaces, intent) {
+            true => None,
+            false => Some(workspaces.fact_turn(&intent.principal, account, region).await),
+        };
         let read_image = async {
             if mentions.image && self.image.is_none() {
                 let mut read = workspaces.image(account, region, image, FACT_AGE).await;

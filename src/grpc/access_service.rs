@@ -135,7 +135,7 @@ type AccountPage<'a> = (Vec<(AccountId, &'a ShareWith)>, usize, Option<AccountId
 
 impl AccessApi {
     fn page<'a>(&self, policy: &'a PolicySet, principal: &Principal, page: &PageQuery<AccountId>) -> AccountPage<'a> {
-        let scope = policy.scope(principal, Privilege::Own);
+        let scope = policy.scope_of_roles(principal, Privilege::Own);
         let after = page.after.map_or(Bound::Unbounded, Bound::Excluded);
         let rest = policy.recipients().range((after, Bound::Unbounded));
         let (mut accounts, mut bytes) = (Vec::new(), 0);

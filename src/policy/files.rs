@@ -1,6 +1,11 @@
 //! The files of `policy.directory`: policies and templates in Cedar, and the links of templates.
 
-use std::{collections::BTreeMap, fs, io, path::Path, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::Path,
+    str::FromStr,
+};
 
 use cedar_policy::{EntityUid, PolicyId, PolicySet, SlotId, Template};
 use serde::Deserialize;
@@ -29,7 +34,8 @@ pub struct PolicyFile {
 }
 
 impl PolicyFile {
-    /// Reads `*.cedar` and `links.toml` in the directory, in the order of their names.
+    /// Reads `*.cedar` and `links.toml` in the directory, in the order of their names. Other files are in the list without their
+    /// text, so that a warning names them.
     ///
     /// # Errors
     /// One problem for each file that cannot be read.
@@ -44,11 +50,11 @@ impl PolicyFile {
             Ok(entries) => entries.iter().map(fs::DirEntry::path).collect(),
             Err(error) => return Err(vec![unreadable(directory, &error)]),
         };
-        paths.retain(|path| is_policy_file(path));
+        paths.retain(|path| !is_hidden(path));
         paths.sort();
         let (mut files, mut problems) = (Vec::new(), Vec::new());
         // A volume that is not mounted yet would leave only what the roles permit.
-        if paths.is_empty() {
+        if !paths.iter().any(|path| is_policy_file(path)) {
             let rule = "has no *.cedar file; leave out policy.directory to decide by roles and share_with alone";
             problems.push(PolicyProblem {
                 place: directory.display().to_string(),
@@ -57,7 +63,11 @@ impl PolicyFile {
             });
         }
         for path in paths {
-            match fs::read_to_string(&path) {
+            let text = match is_policy_file(&path) {
+                true => fs::read_to_string(&path),
+                false => Ok(String::new()),
+            };
+            match text {
                 Ok(text) => files.push(Self {
                     name: path.display().to_string(),
                     text,
@@ -84,10 +94,19 @@ impl PolicyFile {
     }
 }
 
-/// True for the files of a directory that are read. Names with a dot in front are left alone: editors and Kubernetes make them.
+/// True for files that are left alone, with a dot in front of the name: editors and Kubernetes make them.
+fn is_hidden(path: &Path) -> bool {
+    file_name(path).starts_with('.')
+}
+
+/// True for the files of a directory that are read.
 fn is_policy_file(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    !name.starts_with('.') && (name.ends_with(".cedar") || name == LINKS)
+    let name = file_name(path);
+    name.ends_with(".cedar") || name == LINKS
+}
+
+fn file_name(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
 /// A policy of a file.
@@ -113,19 +132,41 @@ pub(super) struct Written {
     pub(super) policies: Vec<WrittenPolicy>,
     pub(super) templates: BTreeMap<String, WrittenTemplate>,
     pub(super) problems: Vec<PolicyProblem>,
+    /// Files and templates that are not used.
+    pub(super) warnings: Vec<PolicyProblem>,
+    linked: BTreeSet<String>,
 }
 
 impl Written {
     /// Reads the policies, the templates, and then the links.
     pub(super) fn of(files: &[PolicyFile]) -> Self {
         let mut written = Self::default();
-        for file in files.iter().filter(|file| !file.is_links()) {
+        let (used, ignored): (Vec<_>, Vec<_>) = files.iter().partition(|file| is_policy_file(Path::new(&file.name)));
+        for file in used.iter().filter(|file| !file.is_links()) {
             written.read(file);
         }
-        for file in files.iter().filter(|file| file.is_links()) {
+        for file in used.iter().filter(|file| file.is_links()) {
             written.link(file);
         }
+        written.warn(&ignored);
         written
+    }
+
+    fn warn(&mut self, ignored: &[&PolicyFile]) {
+        self.warnings = ignored
+            .iter()
+            .map(|file| PolicyProblem {
+                place: file.name.clone(),
+                line: None,
+                rule: format!("is not used: only *.cedar and {LINKS} are"),
+            })
+            .collect();
+        let unlinked = self.templates.iter().filter(|(id, _)| !self.linked.contains(*id));
+        self.warnings.extend(unlinked.map(|(id, template)| PolicyProblem {
+            place: template.place.clone(),
+            line: Some(template.line),
+            rule: format!("the template {id:?} decides nothing: {LINKS} has no link of it"),
+        }));
     }
 
     fn read(&mut self, file: &PolicyFile) {
@@ -201,6 +242,7 @@ impl Written {
         };
         for link in links {
             let at = link.span().start;
+            self.linked.insert(link.get_ref().template.clone());
             match self.linked(link.into_inner()) {
                 Ok((id, text)) => self.policies.push(WrittenPolicy {
                     id,

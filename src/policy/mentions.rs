@@ -1,8 +1,11 @@
 //! Which facts the policies of a set speak of. Only these must be known for a grant, or read from AWS.
 
-use serde_json::Value;
+use cedar_policy::{Effect, Policy};
+use serde_json::{Value, json};
 
-use super::set::NamedPolicy;
+use crate::domain::Action;
+
+use super::{parts, schema::PolicySchema, source::NamedPolicy};
 
 /// The attributes of an image that AWS reports with its description.
 const DESCRIBED: [&str; 5] = ["state", "operatingSystem", "tenancy", "created", "name"];
@@ -21,23 +24,45 @@ pub struct Mentions {
 }
 
 impl Mentions {
-    /// What these policies speak of.
-    pub(super) fn of<'a>(rules: impl IntoIterator<Item = &'a NamedPolicy>) -> Self {
+    /// What those of the policies speak of that can match the action.
+    pub(super) fn of<'a>(
+        policies: impl IntoIterator<Item = &'a NamedPolicy>,
+        action: Action,
+        schema: &PolicySchema,
+    ) -> Self {
         let mut mentions = Self::default();
-        for rule in rules {
-            match rule.policy.to_json() {
-                Ok(policy) => mentions.read(&policy["conditions"]),
-                Err(_) => {
-                    return Self {
-                        caller: true,
-                        image: true,
-                        tags: true,
-                        now: true,
-                    };
-                }
+        for policy in policies {
+            if parts::actions(&policy.policy, schema).contains(&action) {
+                mentions.read_policy(&policy.policy);
             }
         }
         mentions
+    }
+
+    /// What an expression speaks of, as Cedar writes it in JSON.
+    pub(super) fn of_expression(expression: &Value) -> Self {
+        let mut mentions = Self::default();
+        mentions.read(expression);
+        mentions
+    }
+
+    /// True if it is what AWS reports about the image.
+    pub(super) fn is_about_image(self) -> bool {
+        self.image || self.tags
+    }
+
+    fn read_policy(&mut self, policy: &Policy) {
+        match policy.to_json() {
+            Ok(policy) => self.read(&policy["conditions"]),
+            Err(_) => {
+                *self = Self {
+                    caller: true,
+                    image: true,
+                    tags: true,
+                    now: true,
+                };
+            }
+        }
     }
 
     fn read(&mut self, expression: &Value) {
@@ -63,5 +88,51 @@ impl Mentions {
             }
             _ => {}
         }
+    }
+}
+
+/// What a policy says without facts about the image. A permit loses the conditions that speak of them, so that it matches
+/// whenever the permit itself can. A forbid that speaks of them says nothing.
+pub(super) fn without_facts(policy: &Policy) -> Option<Policy> {
+    let mut mentions = Mentions::default();
+    mentions.read_policy(policy);
+    if !mentions.is_about_image() {
+        return Some(policy.clone());
+    }
+    match policy.effect() {
+        Effect::Forbid => None,
+        Effect::Permit => Some(weakened(policy).unwrap_or_else(|| permit_all(policy))),
+    }
+}
+
+fn weakened(policy: &Policy) -> Option<Policy> {
+    let mut json = policy.to_json().ok()?;
+    let is_kept = |body: &&Value| !Mentions::of_expression(body).is_about_image();
+    let mut kept = Vec::new();
+    for condition in json["conditions"].as_array()? {
+        let bodies = match condition["kind"] == "when" {
+            true => conjuncts(&condition["body"]),
+            false => vec![&condition["body"]],
+        };
+        let bodies = bodies.into_iter().filter(is_kept);
+        kept.extend(bodies.map(|body| json!({"kind": condition["kind"], "body": body})));
+    }
+    json["conditions"] = kept.into();
+    Policy::from_json(Some(policy.id().clone()), json).ok()
+}
+
+fn permit_all(policy: &Policy) -> Policy {
+    Policy::parse(Some(policy.id().clone()), "permit (principal, action, resource);").expect("it is a policy")
+}
+
+/// The parts of `a && b && c`.
+pub(super) fn conjuncts(body: &Value) -> Vec<&Value> {
+    match body.get("&&") {
+        Some(both) => {
+            let mut parts = conjuncts(&both["left"]);
+            parts.extend(conjuncts(&both["right"]));
+            parts
+        }
+        None => vec![body],
     }
 }

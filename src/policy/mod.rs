@@ -1,23 +1,29 @@
 //! Authorization: decides whether a principal may make a change or use another part of the API.
 //!
 //! Changes are decided by policies in Cedar. [`lists`] makes policies of the role bindings and of the recipients of each account,
-//! [`files`] reads those of `policy.directory`, and [`set`] compiles both against the [`schema`] and decides. A grant needs a
-//! permit, and no forbid that matches. [`near`] says what was missing. [`roles`] alone decide what a principal may read: Cedar
-//! cannot list the accounts.
+//! [`files`] reads those of `policy.directory`, and [`compile`] checks both against the [`schema`] and makes a [`set`] of them.
+//! [`contents`] is its text, and makes the set of it again. [`decide`] decides: a grant needs a permit, and no forbid that
+//! matches. [`parts`] evaluates only what can match, [`mentions`] says which facts are needed, and [`near`] what was missing.
+//! [`roles`] alone decide what a principal may read: Cedar cannot list the accounts.
 //!
 //! [`Policy`] is a handle to the set in force, which can be replaced while the server runs. A change is decided twice, when it is
 //! accepted and before AWS is called, and the two decisions can differ.
 
+mod compile;
+mod contents;
+mod decide;
 mod decision;
 mod files;
 mod lists;
 mod mentions;
 mod near;
+mod parts;
 mod problem;
 mod query;
 pub mod roles;
 mod schema;
 mod set;
+mod source;
 #[cfg(test)]
 mod tests;
 
@@ -33,7 +39,8 @@ pub use mentions::Mentions;
 pub use problem::{PolicyProblem, PolicyProblems};
 pub use query::PolicyQuery;
 pub use schema::SCHEMA;
-pub use set::{NamedPolicy, PolicyOrigin, PolicySet, PolicySource};
+pub use set::PolicySet;
+pub use source::{NamedPolicy, PolicyOrigin, PolicySource};
 
 /// The policy set in force. Cheap to clone; clones are the same policy.
 #[derive(Debug, Clone, Default)]

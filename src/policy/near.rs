@@ -1,137 +1,159 @@
 //! What was missing: the conditions of a policy that do not hold for a request.
 //!
-//! Cedar gives no reason if no policy permits. So the conditions of a permit are evaluated one by one.
+//! Cedar gives no reason if no policy permits. So each condition of a permit of a file is a policy of its own, which is evaluated
+//! by itself. A caller can be refused often, so only some conditions are evaluated for a refusal.
 
-use cedar_policy::{Authorizer, Decision, Policy, PolicyId, PolicySet};
+use std::collections::HashMap;
+
+use cedar_policy::{Authorizer, Decision, Effect, Policy, PolicyId as CedarId, PolicySet};
 use serde_json::{Value, json};
 
-use crate::domain::{Action, PolicyId as OwnId};
+use crate::domain::PolicyId;
 
 use super::{
-    query::CedarQuery,
-    set::{self, NamedPolicy, PolicyOrigin},
+    mentions::{self, Mentions},
+    parts::Parts,
+    query::{CedarQuery, PolicyQuery},
+    schema::PolicySchema,
+    source::NamedPolicy,
 };
 
 /// Maximum policies that a refusal names.
 const NAMED: usize = 3;
 
-/// A policy that would permit a request if some of its conditions held.
-#[derive(Debug)]
-struct NearPolicy {
-    /// The policy.
-    id: OwnId,
-    /// Its conditions that do not hold, in Cedar.
-    missing: Vec<String>,
-    /// True if it is about this principal, action and image.
-    is_in_scope: bool,
+/// Maximum conditions that are evaluated for a refusal.
+const EVALUATED: usize = 64;
+
+/// What is told of conditions about an image to a caller that may not read it.
+const ABOUT_IMAGE: &str = "conditions about the image";
+
+/// The permits of files, taken apart.
+#[derive(Debug, Default)]
+pub(super) struct NearPermits {
+    /// The permits without conditions: which of them are about a request.
+    scopes: Parts,
+    conditions: HashMap<PolicyId, Vec<PermitCondition>>,
 }
 
-impl set::PolicySet {
-    /// The permits among these policies that are for the action and do not match, those with the fewest missing conditions first.
-    fn near_policies<'a>(
-        policies: impl Iterator<Item = &'a NamedPolicy>,
-        action: Action,
-        cedar: &CedarQuery,
-    ) -> Vec<NearPolicy> {
-        let permits = policies.filter(|policy| !policy.forbids() && set::actions(&policy.policy).contains(&action));
-        let mut near: Vec<_> = permits.filter_map(|policy| near(policy, cedar)).collect();
-        near.sort_by_key(|policy| (!policy.is_in_scope, policy.missing.len()));
-        near
+/// A condition of a permit.
+#[derive(Debug)]
+struct PermitCondition {
+    /// In Cedar, on one line.
+    text: String,
+    mentions: Mentions,
+    /// One permit with this condition alone.
+    set: PolicySet,
+}
+
+impl NearPermits {
+    /// The permits among these policies.
+    pub(super) fn of<'a>(policies: impl Iterator<Item = &'a NamedPolicy>, schema: &PolicySchema) -> Self {
+        let (mut scopes, mut conditions) = (Vec::new(), HashMap::new());
+        for policy in policies.filter(|policy| !policy.forbids()) {
+            let Ok(mut json) = policy.policy.to_json() else {
+                continue;
+            };
+            conditions.insert(policy.id.clone(), self::conditions(&json["conditions"]));
+            json["conditions"] = json!([]);
+            scopes.extend(Policy::from_json(Some(policy.policy.id().clone()), json).ok());
+        }
+        Self {
+            scopes: Parts::of(scopes, schema),
+            conditions,
+        }
     }
 
-    /// The end of a refusal: the policies of files that would permit the change, with what was missing.
-    pub(super) fn near(&self, action: Action, cedar: &CedarQuery) -> String {
-        let is_written = |policy: &&NamedPolicy| matches!(policy.origin, PolicyOrigin::File { .. });
-        let near = Self::near_policies(self.policies().filter(is_written), action, cedar);
-        let named = near.iter().filter(|policy| policy.is_in_scope).take(NAMED);
-        let named = named.map(|policy| {
-            let missing: Vec<_> = policy.missing.iter().map(|missing| format!("`{missing}`")).collect();
-            format!(
-                ", or the policy {:?}, which needs {}",
-                policy.id.as_str(),
-                missing.join(" and ")
-            )
+    /// The end of a refusal: the policies that would permit the change, with what was missing; those with the fewest missing
+    /// conditions first. `groups` are those of the owner.
+    pub(super) fn missing<'a>(
+        &self,
+        query: PolicyQuery<'_>,
+        groups: impl Iterator<Item = &'a str>,
+        may_read: bool,
+        cedar: &CedarQuery,
+    ) -> String {
+        let account = query.key.account;
+        let in_scope = self
+            .scopes
+            .satisfied(Effect::Permit, query.action, account, groups, cedar);
+        let (mut near, mut evaluated) = (Vec::new(), 0);
+        for id in &in_scope.ids {
+            let conditions = self.conditions.get(id).map_or(&[][..], Vec::as_slice);
+            evaluated += conditions.len();
+            if evaluated > EVALUATED {
+                break;
+            }
+            let missing: Vec<_> = conditions
+                .iter()
+                .filter(|condition| condition.is_missing(query, cedar))
+                .collect();
+            if !missing.is_empty() {
+                near.push((id, missing));
+            }
+        }
+        near.sort_by_key(|(_, missing)| missing.len());
+        let named = near.iter().take(NAMED).map(|(id, missing)| {
+            let is_told = |condition: &&&PermitCondition| may_read || !condition.mentions.is_about_image();
+            let told = missing
+                .iter()
+                .filter(is_told)
+                .map(|condition| format!("`{}`", condition.text));
+            let hidden = missing.iter().any(|condition| !is_told(&condition));
+            let words: Vec<_> = told.chain(hidden.then(|| ABOUT_IMAGE.to_owned())).collect();
+            format!(", or the policy {:?}, which needs {}", id.as_str(), words.join(" and "))
         });
         named.collect()
     }
 }
 
-/// The policy with what it misses. None if it matches, or if its conditions cannot be told apart.
-fn near(rule: &NamedPolicy, cedar: &CedarQuery) -> Option<NearPolicy> {
-    let policy = rule.policy.to_json().ok()?;
-    let anything = json!({"op": "All"});
-    let mut missing = Vec::new();
-    for variable in ["principal", "resource"] {
-        let scope = &policy[variable];
-        let mut one = json!({"effect": "permit", "principal": anything, "action": anything, "resource": anything, "conditions": []});
-        one[variable] = scope.clone();
-        if let Some(text) = unmet(one, cedar) {
-            missing.push(text);
-        }
+impl PermitCondition {
+    fn new(kind: &Value, body: &Value) -> Option<Self> {
+        let anything = json!({"op": "All"});
+        let policy = json!({
+            "effect": "permit", "principal": anything, "action": anything, "resource": anything,
+            "conditions": [{"kind": kind, "body": body}],
+        });
+        let policy = Policy::from_json(Some(CedarId::new("condition")), policy).ok()?;
+        Some(Self {
+            text: on_one_line(&policy.to_cedar()?)?,
+            mentions: Mentions::of_expression(body),
+            set: PolicySet::from_policies([policy]).ok()?,
+        })
     }
-    let is_in_scope = missing.is_empty();
-    for condition in policy["conditions"].as_array()? {
-        let kind = condition["kind"].clone();
-        let bodies = match kind == "when" {
-            true => conjuncts(&condition["body"]),
+
+    /// True if it is known not to hold. One that fails depends on another one that does not hold.
+    fn is_missing(&self, query: PolicyQuery<'_>, cedar: &CedarQuery) -> bool {
+        if query.unknown_fact(self.mentions).is_some() {
+            return false;
+        }
+        let answer = Authorizer::new().is_authorized(&cedar.request, &self.set, &cedar.entities);
+        answer.decision() == Decision::Deny && answer.diagnostics().errors().next().is_none()
+    }
+}
+
+fn conditions(of_policy: &Value) -> Vec<PermitCondition> {
+    let mut found = Vec::new();
+    for condition in of_policy.as_array().into_iter().flatten() {
+        let bodies = match condition["kind"] == "when" {
+            true => mentions::conjuncts(&condition["body"]),
             false => vec![&condition["body"]],
         };
-        for body in bodies {
-            let one = json!({
-                "effect": "permit", "principal": anything, "action": anything, "resource": anything,
-                "conditions": [{"kind": kind, "body": body}],
-            });
-            missing.extend(unmet(one, cedar));
-        }
+        found.extend(
+            bodies
+                .into_iter()
+                .filter_map(|body| PermitCondition::new(&condition["kind"], body)),
+        );
     }
-    (!missing.is_empty()).then(|| NearPolicy {
-        id: rule.id.clone(),
-        missing,
-        is_in_scope,
+    found
+}
+
+/// The condition in the text of a policy with one condition.
+fn on_one_line(policy: &str) -> Option<String> {
+    let (_, rest) = policy.split_once('{')?;
+    let (body, _) = rest.rsplit_once('}')?;
+    let body = body.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    Some(match policy.contains(") unless {") {
+        true => format!("!({})", body.trim()),
+        false => body.trim().to_owned(),
     })
-}
-
-/// The parts of `a && b && c`.
-fn conjuncts(body: &Value) -> Vec<&Value> {
-    match body.get("&&") {
-        Some(both) => {
-            let mut parts = conjuncts(&both["left"]);
-            parts.extend(conjuncts(&both["right"]));
-            parts
-        }
-        None => vec![body],
-    }
-}
-
-/// The condition of a policy with one condition, if it does not hold. One that fails depends on another one that does not hold.
-fn unmet(policy: Value, cedar: &CedarQuery) -> Option<String> {
-    let policy = Policy::from_json(Some(PolicyId::new("condition")), policy).ok()?;
-    let text = policy.to_cedar()?;
-    let set = PolicySet::from_policies([policy]).ok()?;
-    let answer = Authorizer::new().is_authorized(&cedar.request, &set, &cedar.entities);
-    let fails = answer.diagnostics().errors().next().is_some();
-    (answer.decision() == Decision::Deny && !fails).then(|| condition(&text))
-}
-
-/// The condition in the text of a policy with one condition, on one line.
-fn condition(policy: &str) -> String {
-    let on_one_line = |text: &str| {
-        text.lines()
-            .map(str::trim)
-            .collect::<Vec<_>>()
-            .join(" ")
-            .trim()
-            .to_owned()
-    };
-    let body = policy.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}'));
-    match body {
-        Some((body, _)) if policy.contains(") unless {") => format!("!({})", on_one_line(body)),
-        Some((body, _)) => on_one_line(body),
-        // A limit of the scope. The other two variables have none.
-        None => {
-            let lines = policy.lines().map(|line| line.trim().trim_end_matches(','));
-            let limit = lines.filter(|line| !["permit(", "principal", "action", "resource", ");"].contains(line));
-            limit.collect()
-        }
-    }
 }

@@ -70,16 +70,10 @@ impl<'a> PolicyQuery<'a> {
         self.facts?.tags.as_ref()
     }
 
-    /// The first fact that policies of a set speak of and that is not known, with the reason.
+    /// The first fact about the image that policies of a set speak of and that is not known, with the reason.
     pub(super) fn unknown_fact(&self, mentions: Mentions) -> Option<(&'static str, &str)> {
         let reason = self.facts.and_then(|facts| facts.unknown.as_deref());
         let reason = reason.unwrap_or("it was not read");
-        if mentions.caller && self.authentication.is_none() {
-            return Some((
-                "how the caller was authenticated",
-                "an older version accepted the change",
-            ));
-        }
         if mentions.image {
             match self.image() {
                 None => return Some(("what AWS reports about the image", reason)),
@@ -136,7 +130,7 @@ impl CedarQuery {
                 tags.map(|(name, value)| (name.clone(), text(value))),
             )?,
         ];
-        entities.extend(schema::ACTIONS.get(&action).cloned());
+        entities.extend(set.schema.actions.get(&action).cloned());
         let context = context(query, RestrictedExpression::new_entity_uid(recipient), set)?;
         Ok(Self {
             request: Request::new(asking, action, image, context, None)?,
@@ -209,7 +203,10 @@ fn context(
         ),
     ];
     // Cedar parses a time from text, which takes longer than all else.
-    let now = set.mentions().now.then(|| ("now".to_owned(), datetime(query.now)));
+    let now = set
+        .mentions(query.action)
+        .now
+        .then(|| ("now".to_owned(), datetime(query.now)));
     Ok(Context::from_pairs(pairs.into_iter().chain(now).chain(justification))?)
 }
 

@@ -1,21 +1,46 @@
 //! The schema of policies, which is part of the program, and the names of its entities.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use cedar_policy::{Entities, EntityId, EntityTypeName, EntityUid, Schema};
 
 use crate::domain::Action;
 
+use super::problem::PolicyProblem;
+
 /// The schema, in the syntax of Cedar.
 pub const SCHEMA: &str = include_str!("sharewarden.cedarschema");
 
-/// The schema, parsed.
-pub(super) static PARSED: LazyLock<Schema> =
-    LazyLock::new(|| Schema::from_cedarschema_str(SCHEMA).expect("a test parses it").0);
+/// A schema, parsed.
+#[derive(Debug)]
+pub(super) struct PolicySchema {
+    pub(super) parsed: Schema,
+    /// The actions with their groups.
+    pub(super) actions: Entities,
+}
 
-/// The actions with their groups.
-pub(super) static ACTIONS: LazyLock<Entities> =
-    LazyLock::new(|| PARSED.action_entities().expect("the groups of actions have no cycle"));
+impl PolicySchema {
+    /// The schema of this build.
+    pub(super) fn current() -> Arc<Self> {
+        static CURRENT: LazyLock<Arc<PolicySchema>> =
+            LazyLock::new(|| Arc::new(PolicySchema::parse(SCHEMA).expect("a test parses it")));
+        CURRENT.clone()
+    }
+
+    /// Parses a schema, also that of an older build.
+    pub(super) fn parse(text: &str) -> Result<Self, PolicyProblem> {
+        let problem = |rule: String| PolicyProblem {
+            place: "the schema of the policy set".into(),
+            line: None,
+            rule,
+        };
+        let parsed = Schema::from_cedarschema_str(text);
+        let (parsed, _) = parsed.map_err(|error| problem(format!("cannot be read: {error}")))?;
+        let actions = parsed.action_entities();
+        let actions = actions.map_err(|error| problem(format!("has wrong groups of actions: {error}")))?;
+        Ok(Self { parsed, actions })
+    }
+}
 
 /// A type of entity of the schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

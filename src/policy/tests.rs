@@ -15,6 +15,9 @@ use crate::{
 
 use super::{roles::Role, *};
 
+mod facts;
+mod text;
+
 const ACCOUNT: &str = "111122223333";
 const LISTED: &str = "210987654321";
 const PARTNER: &str = "444455556666";
@@ -647,13 +650,13 @@ fn a_grant_is_refused_while_a_fact_that_the_set_mentions_is_not_known() {
             "@id(\"all\") permit (principal, action, resource);\n\
              @id(\"a\") forbid (principal, action, resource) when {{ {condition} }};"
         ));
-        assert_eq!(set.mentions(), expected, "{condition}");
+        assert_eq!(set.mentions(Action::Grant), expected, "{condition}");
         let is_known = expected == Mentions::default();
         assert_eq!(is_allowed(&set, "b", Action::Grant, PARTNER), is_known, "{condition}");
         assert!(is_allowed(&set, "b", Action::Revoke, PARTNER), "{condition}");
     }
     let set = set([binding("a*", Role::Operator, Some(ACCOUNT))]);
-    assert_eq!(set.mentions(), Mentions::default());
+    assert_eq!(set.mentions(Action::Grant), Mentions::default());
 }
 
 /// As when a volume is not mounted yet: without the files, only the roles would decide.
@@ -688,6 +691,85 @@ fn a_description_of_an_image_with_an_omission_is_not_known() {
         ..described()
     };
     let refusal = decide(omitted).refusal.unwrap();
-    let reason = "what AWS reports about the image, which is not known: AWS left out a part of it";
+    let reason = "what AWS reports about the image, which is not known: AWS does not tell it";
     assert!(refusal.contains(reason), "{refusal}");
+}
+
+#[test]
+fn a_template_and_a_policy_have_different_ids() {
+    let policy = "@id(\"reader\") permit (principal, action, resource);";
+    let found = problems(&[("a.cedar", TEMPLATE), ("b.cedar", policy)]);
+    assert_eq!(found, ["b.cedar:1: the @id \"reader\" is also in a.cedar:1"]);
+}
+
+#[test]
+fn files_and_templates_that_are_not_used_are_warnings() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in [("a.cedar", TEMPLATE), ("b.ceder", "not a policy"), (".c.swp", "")] {
+        std::fs::write(directory.path().join(name), text).unwrap();
+    }
+    let mut source = source(&[]);
+    source.files = PolicyFile::in_directory(directory.path()).unwrap();
+    let set = PolicySet::compile(source).unwrap();
+    let warnings: Vec<_> = set.warnings().iter().map(ToString::to_string).collect();
+    let at = directory.path().display();
+    assert_eq!(
+        warnings,
+        [
+            format!("{at}/a.cedar:1: the template \"reader\" decides nothing: links.toml has no link of it"),
+            format!("{at}/b.ceder: is not used: only *.cedar and links.toml are"),
+        ]
+    );
+}
+
+proptest! {
+    /// Cedar prints the policy of a link, and reads it again.
+    #[test]
+    fn no_link_makes_the_program_panic(says in any::<String>(), principal in "[a-z\"\\\\\n\0é]{0,4}") {
+        let quoted = |text: &str| toml::Value::from(text).to_string();
+        let principal = format!("Sharewarden::Principal::{principal:?}");
+        let links = format!(
+            "[[links]]\ntemplate = \"reader\"\nid = \"a\"\nsays = {}\nprincipal = {}\n\
+             resource = 'Sharewarden::Account::\"111122223333\"'\n",
+            quoted(&says),
+            quoted(&principal),
+        );
+        if let Ok(set) = PolicySet::compile(source(&[("a.cedar", TEMPLATE), ("links.toml", &links)])) {
+            prop_assert_eq!(set.policy(&PolicyId::from("a".to_owned())).unwrap().says.as_deref(), Some(says.as_str()));
+        }
+    }
+}
+
+#[test]
+fn a_refusal_has_a_length_and_evaluates_a_bounded_number_of_conditions() {
+    let long = "long ".repeat(1000);
+    let set = compiled(&format!(
+        "@id(\"all\") permit (principal, action, resource);\n@id(\"a\") @says(\"{long}\") forbid (principal, action, resource);"
+    ));
+    let refusal = decide(&set, "a", Action::Grant, PARTNER).refusal.unwrap();
+    assert_eq!(refusal.chars().count(), 1002);
+    assert!(refusal.ends_with(" …"), "{refusal}");
+
+    let conditions = |count: usize| vec!["context.hour == 5"; count - 1].join(" && ") + " && context.hour == 99";
+    for (count, is_named) in [(24, true), (25, false)] {
+        let policy = |id: &str, count| {
+            format!(
+                "@id(\"{id}\") permit (principal, action, resource) when {{ {} }};",
+                conditions(count)
+            )
+        };
+        let set = compiled(&(policy("a", 20) + &policy("b", 20) + &policy("c", count)));
+        let refusal = decide(&set, "a", Action::Grant, PARTNER).refusal.unwrap();
+        assert!(refusal.contains("the policy \"b\""), "{refusal}");
+        assert_eq!(refusal.contains("the policy \"c\""), is_named, "{count} {refusal}");
+    }
+}
+
+#[test]
+fn a_member_of_a_group_may_read_what_it_asked_for_and_no_more() {
+    let set = PolicySet::compile(source(&[])).unwrap();
+    let scope = |principal: &str, privilege| set.scope(&principal.parse().unwrap(), privilege);
+    assert_eq!(scope("build/7", Privilege::Own), Scope::Everywhere);
+    assert!(scope("build/7", Privilege::Read).is_empty());
+    assert!(scope("stranger", Privilege::Own).is_empty());
 }

@@ -42,6 +42,7 @@ use listing_limits::ListingLimits;
 use shared_reads::SharedReads;
 
 pub use connect::AwsConnectError;
+pub use facts::FactTurn;
 pub use identity::{IdentityProblem, IdentityProblemKind};
 pub use settings::{BaseCredentials, WorkSpacesSettings};
 

@@ -6,6 +6,7 @@ use sharewarden::{
     config::{RoleConfig, ShareWith},
     policy::{PolicySet, roles::Role},
 };
+use sharewarden_client::proto::v1::GetChangeRequest;
 use sharewarden_simulator::{Effect, Image};
 use tonic::{Code, Request};
 
@@ -187,8 +188,16 @@ groups = [
              `context.ticket like \"CHG-*\"`"
         )
     );
-    client.grant_share_permission(as_pipeline("CHG-1")).await.unwrap();
+    let granted = client.grant_share_permission(as_pipeline("CHG-1")).await.unwrap();
     assert_eq!(stack.shared_with(), [RECIPIENT]);
+    // No role names the pipeline, and it reads what it asked for.
+    let mut own = Request::new(GetChangeRequest {
+        account_id: ACCOUNT.into(),
+        change_id: granted.into_inner().change.unwrap().change_id,
+    });
+    own.metadata_mut()
+        .insert("x-sharewarden-principal", "build/7".parse().unwrap());
+    client.get_change(own).await.unwrap();
 
     let mut to_stranger = grant();
     to_stranger.shared_account_id = OTHER_RECIPIENT.into();

@@ -1,9 +1,11 @@
 //! What AWS reports about one image: its description and its tags, for predictions and policies.
 //!
 //! A reader gets only what it asks for, because each is a call of its own, and says how old it may be. `cache` has the facts.
-//! At most two reads of facts run for one account and Region at the same time; they do not wait for lists of images.
+//! At most two reads of facts run for one account and Region at the same time; they do not wait for lists of images. `turns`
+//! keeps one principal from taking them all.
 
 mod cache;
+mod turns;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -17,13 +19,16 @@ use super::{
 use crate::{
     clock::{Clock, MonotonicInstant},
     domain::{
-        AccountId, AwsError, AwsResponse, ImageId, Region,
+        AccountId, AwsError, AwsResponse, ImageId, Principal, Region,
         image::{Image, Ownership, ReportedImage, Tags},
     },
     telemetry::{FactKind, Instruments},
 };
 
 use cache::{FactCache, FactSource};
+use turns::Turns;
+
+pub use turns::FactTurn;
 
 /// Maximum time for the calls of one read. It is short, because a caller waits, and every fact is one small answer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -32,6 +37,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) struct ImageFacts {
     images: FactCache<ReportedImage>,
     tags: FactCache<Tags>,
+    turns: Turns,
     instruments: Instruments,
 }
 
@@ -40,6 +46,7 @@ impl ImageFacts {
         Self {
             images: FactCache::new(clock.clone(), image_size),
             tags: FactCache::new(clock.clone(), tags_size),
+            turns: Turns::default(),
             instruments: instruments.clone(),
         }
     }
@@ -92,6 +99,24 @@ impl WorkSpaces {
     ) -> Option<Arc<ReportedImage>> {
         let key = (account, region.clone(), image.clone());
         self.facts.images.known(&key, max_age)
+    }
+
+    /// The tags of an image that are known without a call and without waiting, not older than `max_age`.
+    pub fn known_tags(
+        &self,
+        account: AccountId,
+        region: &Region,
+        image: &ImageId,
+        max_age: Duration,
+    ) -> Option<Arc<Tags>> {
+        let key = (account, region.clone(), image.clone());
+        self.facts.tags.known(&key, max_age)
+    }
+
+    /// Waits until it is the principal's turn to read facts of one image of the account and Region.
+    pub async fn fact_turn(&self, principal: &Principal, account: AccountId, region: &Region) -> FactTurn {
+        let key = (principal.clone(), account, region.clone());
+        self.facts.turns.take(key).await
     }
 
     /// Keeps the images of a list of owned images for later readers of facts.

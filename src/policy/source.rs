@@ -1,0 +1,119 @@
+//! What a policy set is made of, and where each policy comes from.
+
+use std::collections::BTreeMap;
+
+use cedar_policy::{Effect, Policy as CedarPolicy, PolicyId as CedarId};
+
+use crate::{
+    config::{Config, GroupConfig, RoleConfig, ShareWith},
+    domain::{AccountId, PolicyId},
+};
+
+use super::{
+    files::PolicyFile,
+    problem::{PolicyProblem, PolicyProblems},
+};
+
+/// What a policy set is made of.
+#[derive(Debug, Clone)]
+pub struct PolicySource {
+    /// The configured accounts, each with the recipients that it allows.
+    pub accounts: BTreeMap<AccountId, ShareWith>,
+    /// The role bindings.
+    pub roles: Vec<RoleConfig>,
+    /// The groups of principals and of accounts.
+    pub groups: Vec<GroupConfig>,
+    /// The IANA name of the time zone.
+    pub zone: String,
+    /// The files of policies.
+    pub files: Vec<PolicyFile>,
+}
+
+impl PolicySource {
+    /// What the configuration says. Reads the files of `policy.directory`.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn of(config: &Config) -> Result<Self, PolicyProblems> {
+        let files = match &config.policy.directory {
+            Some(directory) => PolicyFile::in_directory(directory).map_err(PolicyProblems)?,
+            None => Vec::new(),
+        };
+        let accounts = config.accounts.iter();
+        Ok(Self {
+            accounts: accounts
+                .map(|account| (account.id, account.share_with.clone()))
+                .collect(),
+            roles: config.roles.clone(),
+            groups: config.groups.clone(),
+            zone: config.policy.zone.clone(),
+            files,
+        })
+    }
+}
+
+/// Where a policy comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PolicyOrigin {
+    /// A role binding of the configuration.
+    Role,
+    /// The recipients of an account of the configuration.
+    Recipients(AccountId),
+    /// A file. For a set that was made of its text, the text.
+    File {
+        /// Its path.
+        name: String,
+        /// The line at which the policy begins.
+        line: usize,
+    },
+}
+
+impl PolicyOrigin {
+    pub(super) fn problem(&self, line: Option<usize>, rule: String) -> PolicyProblem {
+        let (place, first) = match self {
+            Self::Role => ("roles".into(), None),
+            Self::Recipients(account) => (format!("accounts.share_with of {account}"), None),
+            Self::File { name, line } => (name.clone(), Some(*line)),
+        };
+        PolicyProblem {
+            place,
+            line: line.or(first),
+            rule,
+        }
+    }
+}
+
+/// A policy of a set.
+#[derive(Debug, Clone)]
+pub struct NamedPolicy {
+    /// Its id, which no other policy of the set has.
+    pub id: PolicyId,
+    /// The text, in Cedar.
+    pub text: String,
+    /// What it says to people (`@says`).
+    pub says: Option<String>,
+    /// Where it comes from.
+    pub origin: PolicyOrigin,
+    pub(super) policy: CedarPolicy,
+}
+
+impl NamedPolicy {
+    /// Parses the text. A link can make a text that Cedar does not read again.
+    pub(super) fn parse(id: String, text: String, origin: PolicyOrigin) -> Result<Self, PolicyProblem> {
+        match CedarPolicy::parse(Some(CedarId::new(&id)), &text) {
+            Ok(policy) => Ok(Self {
+                says: policy.annotation("says").map(str::to_owned),
+                id: id.into(),
+                text,
+                origin,
+                policy,
+            }),
+            Err(error) => Err(origin.problem(None, format!("the policy {id:?} cannot be read: {error}"))),
+        }
+    }
+
+    /// True if it forbids, false if it permits.
+    pub fn forbids(&self) -> bool {
+        self.policy.effect() == Effect::Forbid
+    }
+}

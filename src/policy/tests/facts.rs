@@ -1,0 +1,129 @@
+//! What depends on facts about the image, and what is told about them.
+
+use super::*;
+
+const RELEASED: &str = "@id(\"released\")
+permit (
+  principal in Sharewarden::PrincipalGroup::\"pipelines\",
+  action == Sharewarden::Action::\"grant\",
+  resource in Sharewarden::Account::\"111122223333\"
+) when { context.recipient in Sharewarden::AccountGroup::\"partners\" && resource.hasTag(\"release\") };
+@id(\"not-on-sunday\") forbid (principal == Sharewarden::Principal::\"build/sunday\", action, resource)
+when { context.weekday == 7 };
+@id(\"revokes\") permit (principal, action == Sharewarden::Action::\"revoke\", resource);
+";
+
+#[test]
+fn facts_are_needed_only_if_a_permit_can_match_and_no_other_forbid_does() {
+    let set = compiled(RELEASED);
+    let needs = |principal: &str, action, shared: &str| {
+        set.needs(PolicyQuery::of(&intent(principal, action, shared), now()))
+            .tags
+    };
+    assert!(needs("build/7", Action::Grant, PARTNER));
+    assert!(
+        !needs("build/7", Action::Grant, STRANGER),
+        "a condition that is no fact does not hold"
+    );
+    assert!(!needs("stranger", Action::Grant, PARTNER), "the scope does not match");
+    assert!(!needs("build/sunday", Action::Grant, PARTNER), "a forbid matches");
+    assert!(
+        !needs("build/7", Action::Revoke, PARTNER),
+        "only grants speak of the tag"
+    );
+}
+
+/// What was decided without reading is decided in the same way again.
+#[test]
+fn a_decision_without_facts_is_the_one_that_would_be_made_with_them() {
+    let set = compiled(RELEASED);
+    for (principal, shared, ids) in [
+        ("stranger", PARTNER, &[][..]),
+        ("build/7", STRANGER, &[]),
+        ("build/sunday", PARTNER, &["not-on-sunday"]),
+    ] {
+        let asked = intent(principal, Action::Grant, shared);
+        let query = PolicyQuery::of(&asked, now());
+        let without = set.decide(query);
+        assert_eq!(super::ids(&without), ids, "{without:?}");
+        let facts = Facts {
+            tags: Some(BTreeMap::from([("release".into(), "1".into())])),
+            ..Facts::default()
+        };
+        let with = set.decide(PolicyQuery {
+            facts: Some(&facts),
+            ..query
+        });
+        assert_eq!(
+            (without.refusal, without.decision.policies),
+            (with.refusal, with.decision.policies)
+        );
+    }
+}
+
+#[test]
+fn what_aws_reports_is_told_only_to_a_principal_that_may_read_the_account() {
+    let mut source = source(&[("a.cedar", RELEASED)]);
+    source.roles = vec![binding("build/reader", Role::Viewer, Some(ACCOUNT))];
+    let set = PolicySet::compile(source).unwrap();
+    let refusal = |principal: &str, facts: &Facts| {
+        let asked = intent(principal, Action::Grant, PARTNER);
+        let query = PolicyQuery::of(&asked, now());
+        set.decide(PolicyQuery {
+            facts: Some(facts),
+            ..query
+        })
+        .refusal
+        .unwrap()
+    };
+    let untagged = Facts {
+        tags: Some(BTreeMap::new()),
+        ..Facts::default()
+    };
+    let told = refusal("build/reader", &untagged);
+    assert!(
+        told.ends_with("the policy \"released\", which needs `resource.hasTag(\"release\")`"),
+        "{told}"
+    );
+    let told = refusal("build/7", &untagged);
+    assert!(
+        told.ends_with("the policy \"released\", which needs conditions about the image"),
+        "{told}"
+    );
+
+    let unknown = Facts {
+        unknown: Some("AccessDeniedException: role r of 111122223333".into()),
+        ..Facts::default()
+    };
+    let told = refusal("build/reader", &unknown);
+    assert!(
+        told.ends_with("which is not known: AccessDeniedException: role r of 111122223333"),
+        "{told}"
+    );
+    let told = refusal("build/7", &unknown);
+    assert_eq!(
+        told,
+        "the policy needs to know the tags of the image, which is not known: AWS does not tell it"
+    );
+}
+
+/// Conditions about the image are left out of a permit: what is left must match whenever the permit does.
+#[test]
+fn a_permit_that_can_match_with_facts_is_not_refused_without_them() {
+    for condition in [
+        "resource.hasTag(\"a\") || context.hour == 99",
+        "!(resource has state) || context has ticket",
+        "(resource.hasTag(\"a\") && context has ticket) && context.ticket == \"1\"",
+        "if resource.hasTag(\"a\") then context.hour == 5 else context.hour == 6",
+    ] {
+        for kind in ["when", "unless"] {
+            let set = compiled(&format!(
+                "@id(\"a\") permit (principal, action, resource) {kind} {{ {condition} }};"
+            ));
+            let mut asked = intent("a", Action::Grant, PARTNER);
+            asked.justification.ticket = Some("1".parse().unwrap());
+            let needs = set.needs(PolicyQuery::of(&asked, now()));
+            assert!(needs.tags || needs.image, "{kind} {condition}");
+        }
+    }
+}

@@ -101,9 +101,10 @@ impl Client {
         let mut deadline = self.deadline();
         let (mut in_doubt, mut pending) = (false, None);
         let (mut delays, mut tries, mut was_silent) = (0, 0, false);
+        // The last try was cut short, and nobody answered it: the service may be slow, so the next one is not.
+        let mut was_cut_short = false;
         loop {
-            // A try that nobody answered is not cut short again: the service may be slow.
-            let is_short = tries == 0;
+            let is_short = !was_cut_short;
             let until = match &telling {
                 Some(telling) if is_short => deadline.at_most(telling.every),
                 _ => deadline,
@@ -113,6 +114,8 @@ impl Client {
                 Err(error) => error,
             };
             error.request_id = Some(request_id.clone());
+            was_cut_short =
+                is_short && telling.is_some() && error.reason.is_none() && error.code == Code::DeadlineExceeded;
             (delays, tries) = (delays + 1, tries + 1);
             let class = ErrorClass::of(&error);
             if class == ErrorClass::Final {

@@ -187,6 +187,40 @@ async fn an_accepted_change_is_followed_through_a_break_that_outlasts_all_tries(
     stack.end().await;
 }
 
+/// While the service is away, its last news grow old. It is asked again as soon as it is back, not at the end of the change.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pending_change_is_told_again_after_a_break() {
+    let stack = Stack::start_with("server.max_wait = \"5m\"\n").await;
+    let proxy = Proxy::start_plain(stack.address).await;
+    let client = client(proxy.address(), TIMEOUT).await;
+    stack.hold();
+    let mut told = 0;
+    let mut tell = |_: &Error| {
+        told += 1;
+        if told == 1 {
+            proxy.set(Rule::Refuse);
+            proxy.cut();
+        } else {
+            stack.release();
+        }
+    };
+    let telling = Telling {
+        every: Duration::from_millis(500),
+        tell: &mut tell,
+    };
+    let granted = async {
+        let back = async {
+            until(&proxy, |counts| counts.refused > 0).await;
+            proxy.set(Rule::Pass);
+        };
+        tokio::join!(client.grant_telling(grant(), Some(telling)), back).0
+    };
+    // A try that is not cut short waits for the whole timeout, because the call to AWS is released when it is told.
+    let outcome = tokio::time::timeout(TIMEOUT / 3, granted).await;
+    assert!(matches!(outcome, Ok(Outcome::Succeeded(_))), "{outcome:?}");
+    stack.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outcome_that_is_unknown_at_the_timeout_can_be_fetched_later() {
     let stack = Stack::start().await;

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Router,
     body::Bytes,
     extract::{Path, Query, State},
     response::{IntoResponse, Response},
     routing::{delete, get, post, put},
 };
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -93,8 +93,8 @@ async fn help(headers: HeaderMap) -> String {
     HELP.replace("ADDRESS", &address)
 }
 
-async fn state(State(engine): SharedEngine) -> Json<InventorySnapshot> {
-    Json(engine.inventory().state())
+async fn state(State(engine): SharedEngine) -> CurlAnswer<InventorySnapshot> {
+    CurlAnswer(engine.inventory().state())
 }
 
 #[derive(Deserialize)]
@@ -103,8 +103,8 @@ struct After {
     after: u64,
 }
 
-async fn calls(State(engine): SharedEngine, Query(After { after }): Query<After>) -> Json<Vec<ApiCall>> {
-    Json(engine.log.after(after))
+async fn calls(State(engine): SharedEngine, Query(After { after }): Query<After>) -> CurlAnswer<Vec<ApiCall>> {
+    CurlAnswer(engine.log.after(after))
 }
 
 async fn forget_calls(State(engine): SharedEngine) -> StatusCode {
@@ -112,8 +112,20 @@ async fn forget_calls(State(engine): SharedEngine) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-async fn faults(State(engine): SharedEngine) -> Json<Vec<ActiveFault>> {
-    Json(engine.faults().list())
+async fn faults(State(engine): SharedEngine) -> CurlAnswer<Vec<ActiveFault>> {
+    CurlAnswer(engine.faults().list())
+}
+
+/// JSON that ends its line, for a person with curl.
+struct CurlAnswer<T>(T);
+
+impl<T: Serialize> IntoResponse for CurlAnswer<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_string(&self.0) {
+            Ok(text) => ([(CONTENT_TYPE, "application/json")], text + "\n").into_response(),
+            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -121,11 +133,11 @@ struct Added {
     id: u64,
 }
 
-async fn add_fault(State(engine): SharedEngine, body: Bytes) -> Result<Json<Added>, AdminError> {
+async fn add_fault(State(engine): SharedEngine, body: Bytes) -> Result<CurlAnswer<Added>, AdminError> {
     let fault = admin_body::fault(&body).map_err(AdminError::bad)?;
     fault.check().map_err(AdminError::bad)?;
     let id = engine.faults().add(fault);
-    Ok(Json(Added { id }))
+    Ok(CurlAnswer(Added { id }))
 }
 
 async fn clear_faults(State(engine): SharedEngine) -> StatusCode {

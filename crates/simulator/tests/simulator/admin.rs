@@ -11,6 +11,21 @@ async fn the_admin_api_has_a_help_page() {
     assert_eq!(admin(&sim, "GET /_simulator/nonsense", "").await.status, 404);
 }
 
+/// After curl, the prompt of a shell is on a line of its own.
+#[tokio::test]
+async fn an_answer_in_json_ends_its_line() {
+    let sim = start().await;
+    for (call, body) in [
+        ("GET /_simulator/state", ""),
+        ("GET /_simulator/calls", ""),
+        ("GET /_simulator/faults", ""),
+        ("POST /_simulator/faults", "kind=throttle"),
+    ] {
+        let answer = admin(&sim, call, body).await.text();
+        assert!(answer.ends_with("}\n") || answer.ends_with("]\n"), "{call}: {answer:?}");
+    }
+}
+
 /// The help is documentation: what it shows must work.
 #[tokio::test]
 async fn every_effect_in_the_help_is_accepted() {

@@ -2,6 +2,11 @@
 
 use std::{
     fmt::{self, Display},
+    sync::{
+        OnceLock,
+        mpsc::{RecvTimeoutError, Sender, channel},
+    },
+    thread,
     time::Duration,
 };
 
@@ -9,6 +14,8 @@ use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, P
 
 use super::console::Console;
 
+/// How long a command works without a bar: a bar for less would only flash.
+const DELAY: Duration = Duration::from_millis(400);
 /// How often the bar is drawn while nothing moves.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -16,6 +23,8 @@ const TICK: Duration = Duration::from_millis(500);
 pub struct ProgressMeter {
     bar: ProgressBar,
     is_shown: bool,
+    /// Its end ends the wait for [`DELAY`].
+    begun: OnceLock<Sender<()>>,
 }
 
 impl ProgressMeter {
@@ -33,6 +42,7 @@ impl ProgressMeter {
         Self {
             bar: ProgressBar::hidden(),
             is_shown: false,
+            begun: OnceLock::new(),
         }
     }
 
@@ -60,16 +70,18 @@ impl ProgressMeter {
             bar.set_style(style.progress_chars(chars).with_key("rest", rest));
         }
         bar.set_message(what.to_owned());
-        Self { bar, is_shown: true }
+        Self {
+            bar,
+            is_shown: true,
+            begun: OnceLock::new(),
+        }
     }
 
-    /// Sets the number that is to be done, and shows the bar if it is not 0.
+    /// Sets the number that is to be done. If it is not 0, the bar appears after [`DELAY`].
     pub fn total(&self, total: u64) {
         self.bar.set_length(total);
         if self.is_shown && total > 0 {
-            self.bar.set_draw_target(ProgressDrawTarget::stderr());
-            self.bar.tick();
-            self.bar.enable_steady_tick(TICK);
+            self.begun.get_or_init(|| show_after_delay(self.bar.clone()));
         }
     }
 
@@ -88,4 +100,18 @@ impl Drop for ProgressMeter {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// Shows the bar after [`DELAY`], unless the sender is dropped. A thread waits, because some commands work on those of the
+/// runtime.
+fn show_after_delay(bar: ProgressBar) -> Sender<()> {
+    let (begun, end) = channel();
+    thread::spawn(move || {
+        if end.recv_timeout(DELAY) == Err(RecvTimeoutError::Timeout) && !bar.is_finished() {
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+            bar.tick();
+            bar.enable_steady_tick(TICK);
+        }
+    });
+    begun
 }

@@ -13,13 +13,7 @@ use crate::{
     service::{Answer, Service},
 };
 
-/// Runs a command line of the shell, which succeeds, on a terminal of 100 columns. Returns what the terminal got.
-fn on_a_terminal(line: &str) -> String {
-    let (succeeded, seen) = seen_on_a_terminal(line);
-    assert!(succeeded, "{seen}");
-    seen
-}
-
+/// Runs a command line of the shell on a terminal of 100 columns. Returns whether it succeeded, and what the terminal got.
 fn seen_on_a_terminal(line: &str) -> (bool, String) {
     let output = Command::new("script")
         .args(["-qefc", &format!("stty cols 100; {line}"), "/dev/null"])
@@ -31,29 +25,19 @@ fn seen_on_a_terminal(line: &str) -> (bool, String) {
 }
 
 #[test]
-fn a_progress_bar_is_drawn_on_a_terminal_and_nowhere_else_and_never_without_a_total() {
+fn short_work_has_no_bar() {
     let (ledger, folder) = (Ledger::of(20), tempfile::tempdir().unwrap());
     let file = folder.path().join("ledger.jsonl");
     fs::write(&file, ledger.export()).unwrap();
-    let line = format!(
-        "{} audit verify --export {} --key '{}'",
-        env!("CARGO_BIN_EXE_sharewarden"),
-        file.display(),
-        ledger.vkey()
-    );
-    let bar = "/20 entries";
-    let seen = on_a_terminal(&line);
-    assert!(seen.contains(bar) && seen.contains("entries 0 to 19"), "{seen:?}");
-    assert!(!seen.contains("0/0 "), "a bar of nothing is full: {seen:?}");
-    // With the answer in a file, the bar is still on standard error.
-    let seen = on_a_terminal(&format!("{line} -o json > {}", folder.path().join("out").display()));
-    assert!(seen.contains(bar), "{seen:?}");
-    let seen = on_a_terminal(&format!("{line} -o json 2>&1 | cat"));
-    assert!(!seen.contains(bar) && seen.contains("treeSize"), "{seen:?}");
+    let program = env!("CARGO_BIN_EXE_sharewarden");
+    let (file, key) = (file.display(), ledger.vkey());
+    let (succeeded, seen) = seen_on_a_terminal(&format!("{program} audit verify --export {file} --key '{key}'"));
+    assert!(succeeded && seen.contains("entries 0 to 19"), "{seen:?}");
+    assert!(!seen.contains("/20 entries"), "{seen:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_bar_says_when_no_answer_comes() {
+/// What a terminal gets from a job whose only revoke is not answered, with this at the end of the command line.
+async fn seen_of_a_job_without_an_answer(end: &str) -> String {
     let identity = GetCallerIdentityResponse {
         principal: "x".into(),
         ..Default::default()
@@ -64,16 +48,35 @@ async fn a_bar_says_when_no_answer_comes() {
     };
     let service = Service::answering([Answer::List(listed), Answer::Identity(identity), Answer::Never]).await;
     let line = format!(
-        "{} revoke --all-images --with 999999999999 -m x --yes --server {} --principal x --timeout 5s",
+        "{} revoke --all-images --with 999999999999 -m x --yes --server {} --principal x --timeout 5s {end}",
         env!("CARGO_BIN_EXE_sharewarden"),
         service.url()
     );
-    let seen = tokio::task::spawn_blocking(move || seen_on_a_terminal(&line).1)
+    tokio::task::spawn_blocking(move || seen_on_a_terminal(&line).1)
         .await
-        .unwrap();
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_work_has_a_bar_on_a_terminal_and_nowhere_else_and_never_without_a_total() {
+    let bar = "0/1 shares";
+    let folder = tempfile::tempdir().unwrap();
+    let to_file = format!("-o json > {}", folder.path().join("out").display());
+    // With the answer in a file, the bar is still on standard error.
+    let (seen, seen_beside_a_file, seen_by_a_program) = tokio::join!(
+        seen_of_a_job_without_an_answer(""),
+        seen_of_a_job_without_an_answer(&to_file),
+        seen_of_a_job_without_an_answer("2>&1 | cat"),
+    );
     assert!(
         seen.contains("0/1 shares; no answer of the service for 3 s"),
         "{seen:?}"
+    );
+    assert!(!seen.contains("0/0 "), "a bar of nothing is full: {seen:?}");
+    assert!(seen_beside_a_file.contains(bar), "{seen_beside_a_file:?}");
+    assert!(
+        !seen_by_a_program.contains(bar) && seen_by_a_program.contains("error: "),
+        "{seen_by_a_program:?}"
     );
 }
 

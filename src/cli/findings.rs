@@ -39,6 +39,15 @@ fn is_error(finding: &Finding) -> bool {
     finding.severity() == Severity::Error
 }
 
+/// The warnings and errors of a plan, each a sentence for a person.
+pub(super) fn sentences(findings: &[Finding]) -> Vec<String> {
+    let told = |finding| match is_error(finding) {
+        true => format!("AWS would refuse this: {}", sentence(finding)),
+        false => sentence(finding),
+    };
+    findings.iter().map(told).collect()
+}
+
 fn sentence(finding: &Finding) -> String {
     let code = name(finding.code, "CODE_", Code::as_str_name);
     format!("{} ({code})", one_line(&finding.message))

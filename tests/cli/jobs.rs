@@ -190,6 +190,53 @@ async fn all_recipients_of_an_image_are_revoked_with_a_result_by_share_and_the_w
 }
 
 #[tokio::test]
+async fn a_plan_says_what_aws_is_expected_to_say() {
+    let expected = |code: finding::Code, severity: finding::Severity, message: &str| {
+        Answer::Revoke(RevokeSharePermissionResponse {
+            permission: Some(permission(1, share_permission::State::Shared)),
+            findings: vec![Finding {
+                code: code.into(),
+                severity: severity.into(),
+                message: message.into(),
+            }],
+            ..Default::default()
+        })
+    };
+    let answers = || {
+        [
+            listed(1..=2),
+            known(),
+            expected(
+                finding::Code::ImageNotAvailable,
+                finding::Severity::Error,
+                "The image is PENDING",
+            ),
+            expected(
+                finding::Code::NotChecked,
+                finding::Severity::Warning,
+                "AWS does not answer",
+            ),
+        ]
+    };
+    let pending = "AWS would refuse this: The image is PENDING (IMAGE_NOT_AVAILABLE)";
+    let unknown = "AWS does not answer (NOT_CHECKED)";
+    let service = Service::answering(answers()).await;
+    let ran = run(&service, &format!("{ALL_RECIPIENTS} --dry-run -o json")).await.ok();
+    let shares = &ran.json()["shares"];
+    assert_eq!(
+        (&shares[0]["findings"], &shares[1]["findings"]),
+        (&[pending].into(), &[unknown].into())
+    );
+    // Above the question, too.
+    let service = Service::answering(answers()).await;
+    let notes = answering(&service, ALL_RECIPIENTS, "n\n").await.notes;
+    for told in [pending, unknown] {
+        let line = format!("warning: {told}\n");
+        assert_eq!(notes.matches(&line).count(), 1, "{line} in {notes}");
+    }
+}
+
+#[tokio::test]
 async fn the_defaults_of_the_environment_do_not_narrow_a_partners_leaving() {
     let line = "revoke --all-images --with 000000000001 -m left --dry-run -o json";
     let service = Service::answering([listed([1]), known(), checked()]).await;

@@ -35,7 +35,7 @@ use shares_file::FileDefaults;
 /// Rows of the table above the question. `--dry-run` shows all.
 const SHOWN_ROWS: usize = 30;
 
-/// Errors below the table of the results.
+/// Errors below a table, and warnings.
 const SHOWN_ERRORS: usize = 5;
 
 const AGAIN: &str = "run the same command again: it does what is left, and no change takes effect twice";
@@ -182,6 +182,8 @@ fn confirm(job: &ShareJob, console: &mut Console<'_>) -> Result<(), Stop> {
     let fit = Fit::Columns(JobRow::DISPENSABLE);
     let text = table::list(&shown, fit, console.view()).text;
     console.note(text.trim_end());
+    let warned = rows.iter().map(|(row, _)| row).filter(|row| row.error().is_none());
+    tell_in_full(warned, console);
     if let Some(more) = rows.len().checked_sub(SHOWN_ROWS).filter(|more| *more > 0) {
         console.note(format_args!("… and {more} more; --dry-run shows all"));
     }
@@ -307,14 +309,27 @@ fn tell(all: usize, counts: &[(usize, &str)]) -> String {
     }
 }
 
-/// Tells the errors in full, each once: the table cuts them.
-fn tell_errors(rows: &[JobRow], console: &mut Console<'_>) {
-    let errors: BTreeSet<_> = rows.iter().filter_map(JobRow::error).collect();
-    for error in errors.iter().take(SHOWN_ERRORS) {
-        console.note(format_args!("note: {error}"));
+/// Tells the errors and the findings in full, each once: the table cuts them.
+fn tell_in_full<'a>(rows: impl Iterator<Item = &'a JobRow> + Clone, console: &mut Console<'_>) {
+    let errors = rows
+        .clone()
+        .filter_map(JobRow::error)
+        .map(|error| format!("note: {error}"));
+    tell_each_once(errors.collect(), "errors", console);
+    let findings = rows
+        .flat_map(JobRow::findings)
+        .map(|finding| format!("warning: {finding}"));
+    tell_each_once(findings.collect(), "warnings", console);
+}
+
+fn tell_each_once(texts: BTreeSet<String>, what: &str, console: &mut Console<'_>) {
+    let count = texts.len();
+    for text in texts.into_iter().take(SHOWN_ERRORS) {
+        console.note(text);
     }
-    if let Some(more) = errors.len().checked_sub(SHOWN_ERRORS).filter(|more| *more > 0) {
-        console.note(format_args!("note: … and {more} more errors; -o json has all"));
+    if count > SHOWN_ERRORS {
+        let more = count - SHOWN_ERRORS;
+        console.note(format_args!("note: … and {more} more {what}; -o json has all"));
     }
 }
 
@@ -329,7 +344,7 @@ fn print(options: &ClientOptions, rows: Vec<(JobRow, Option<Exit>)>, console: &m
     let mut printer = Printer::of_list(options.output);
     if options.output == Output::Table && console.view().width.is_some() {
         printer.whole(&rows, console)?;
-        tell_errors(&rows, console);
+        tell_in_full(rows.iter(), console);
         return Ok(());
     }
     printer.begin(console)?;

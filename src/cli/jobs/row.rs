@@ -7,6 +7,7 @@ use crate::{
         cell::{Cell, TableRow},
         error_hint,
         failure::{Exit, Failure},
+        findings,
         printer::ListItem,
         render,
         table::Cells,
@@ -37,6 +38,9 @@ pub(super) struct JobRow {
     change_id: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     error: String,
+    /// Of a plan: what AWS's own rules say about the change.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    findings: Vec<String>,
 }
 
 /// The results that a row can have.
@@ -76,7 +80,11 @@ impl JobRow {
     }
 
     fn of_plan(step: &Step) -> (Self, Option<Exit>) {
-        let row = Self::of(step);
+        let findings = findings::sentences(&step.findings);
+        let row = Self {
+            findings,
+            ..Self::of(step)
+        };
         match &step.verdict {
             Verdict::Send => (row.with(PLANNED), None),
             Verdict::Unchanged => (row.with(UNCHANGED), None),
@@ -136,6 +144,10 @@ impl JobRow {
         Some(self.error.as_str()).filter(|error| !error.is_empty())
     }
 
+    pub(super) fn findings(&self) -> &[String] {
+        &self.findings
+    }
+
     fn because(self, error: &Error) -> (Self, Option<Exit>) {
         let row = Self {
             change_id: one_line(error.change_id.as_deref().unwrap_or_default()),
@@ -167,6 +179,7 @@ impl ListItem for JobRow {
             ("RESULT", Cell::State(self.result.to_owned())),
             ("CHANGE", Cell::Id(self.change_id.clone())),
             ("ERROR", Cell::Text(self.error.clone())),
+            ("FINDINGS", Cell::Text(self.findings.join("; "))),
         ]
     }
 
@@ -182,6 +195,7 @@ impl ListItem for JobRow {
             ("request_id", self.request_id.clone()),
             ("change_id", self.change_id.clone()),
             ("error", self.error.clone()),
+            ("findings", self.findings.join("; ")),
         ])
     }
 }

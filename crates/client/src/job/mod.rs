@@ -32,7 +32,7 @@ use crate::{
     connection::{Client, ShareStub},
     error::Error,
     proto::v1::{
-        Change, GrantSharePermissionRequest, ListSharePermissionsRequest, RevokeSharePermissionRequest,
+        Change, Finding, GrantSharePermissionRequest, ListSharePermissionsRequest, RevokeSharePermissionRequest,
         SharePermission, share_permission::State,
     },
 };
@@ -178,6 +178,7 @@ impl ShareSelection {
 struct Answer {
     permission: Option<SharePermission>,
     change: Option<Change>,
+    findings: Vec<Finding>,
 }
 
 /// Sends the change, or only has it checked.
@@ -204,6 +205,7 @@ async fn send(client: &Client, change: &JobChange, request_id: String, validate_
             client.$method(request).await.map(|answer| Answer {
                 permission: answer.permission,
                 change: answer.change,
+                findings: answer.findings,
             })
         }};
     }

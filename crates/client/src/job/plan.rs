@@ -8,7 +8,7 @@ use crate::{
     change::Outcome,
     connection::{AccessStub, Client},
     error::Error,
-    proto::v1::{GetCallerIdentityRequest, SharePermission, share_permission::State},
+    proto::v1::{Finding, GetCallerIdentityRequest, SharePermission, share_permission::State},
 };
 
 /// One change of a planned job.
@@ -20,6 +20,8 @@ pub struct Step {
     pub before: Option<SharePermission>,
     /// What the job will do with the change.
     pub verdict: Verdict,
+    /// What AWS's own rules say about the change, as the service predicts it. They do not change the verdict.
+    pub findings: Vec<Finding>,
     /// The id of the request, a UUID.
     pub request_id: String,
 }
@@ -63,12 +65,12 @@ impl ShareJob {
 }
 
 async fn check(client: &Client, principal: &str, change: JobChange) -> Result<Step, Error> {
-    let (before, verdict) = match send(client, &change, String::new(), true).await {
+    let (before, verdict, findings) = match send(client, &change, String::new(), true).await {
         Outcome::Succeeded(answer) => {
             let verdict = verdict(change.action, answer.permission.as_ref());
-            (answer.permission, verdict)
+            (answer.permission, verdict, answer.findings)
         }
-        Outcome::Failed(error) if !error.stops_a_job() => (None, Verdict::Refused(error)),
+        Outcome::Failed(error) if !error.stops_a_job() => (None, Verdict::Refused(error), Vec::new()),
         Outcome::Failed(error) | Outcome::Unresolved { error, .. } => return Err(error),
     };
     Ok(Step {
@@ -76,6 +78,7 @@ async fn check(client: &Client, principal: &str, change: JobChange) -> Result<St
         change,
         before,
         verdict,
+        findings,
     })
 }
 

@@ -55,6 +55,8 @@ async fn an_export_is_verified_offline_and_unverified_facts_are_listed() {
         .json();
     assert_eq!((&json["accountId"], &json["treeSize"]), (&ACCOUNT.into(), &"20".into()));
     assert_eq!(json["signedBy"][0], ledger.vkey());
+    let unverified = json["unverified"].as_array().unwrap();
+    assert_eq!(unverified.len(), 2, "{json}");
 }
 
 #[tokio::test]

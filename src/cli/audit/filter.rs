@@ -27,7 +27,8 @@ pub struct FilterArgs {
     /// Only this action. May be given more than once
     #[arg(long, value_enum)]
     action: Vec<ActionFilter>,
-    /// Only entries of this kind, such as change.denied. May be given more than once
+    /// Only entries of this kind: change.requested, .succeeded, .failed, .superseded, .joined, .denied or .denials, or
+    /// checkpoint.confirmed. May be given more than once
     #[arg(long, value_name = "KIND")]
     kind: Vec<String>,
     /// Only changes with this cause. May be given more than once

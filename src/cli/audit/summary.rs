@@ -42,7 +42,8 @@ pub struct SummaryArgs {
     /// Only this action. May be given more than once
     #[arg(long, value_enum, conflicts_with = "top")]
     action: Vec<ActionFilter>,
-    /// Only entries of this kind, such as change.denied. May be given more than once
+    /// Only entries of this kind: change.requested, .succeeded, .failed, .superseded, .joined, .denied or .denials, or
+    /// checkpoint.confirmed. May be given more than once
     #[arg(long, value_name = "KIND", conflicts_with = "top")]
     kind: Vec<String>,
     /// Rank these by the number of requests, separated by commas

@@ -297,6 +297,6 @@ fn json_of(verified: &VerifiedRange, state: Option<&StateReport>, unknown: &[Str
         "grewSince": verified.older.as_ref().filter(|older| older.is_prefix)
             .map(|older| older.signed.checkpoint.size.to_string()),
         "state": state.map(StateReport::json),
-        "notTold": unknown,
+        "unverified": unknown,
     })
 }

@@ -1,6 +1,12 @@
-//! What `dev` prints when everything runs: the addresses, the settings of a client, and what to try.
+//! What `dev` prints when everything runs: the addresses, the settings of a client, and what to try. The settings are also a
+//! file.
 
-use std::{fmt, net::SocketAddr, path::Path, process::Command};
+use std::{
+    fmt, fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use crate::ledger::VerifierKey;
 
@@ -43,26 +49,38 @@ impl Banner<'_> {
         writeln!(f, "  key        {}  (verifies checkpoints)", self.key)
     }
 
-    fn settings(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\nIn another terminal, set up the client:\n")?;
-        let folder = std::env::current_exe()
-            .ok()
-            .and_then(|program| Some(program.parent()?.to_owned()));
-        if let Some(folder) = folder.filter(|_| !is_in_path()) {
-            writeln!(f, "  export PATH='{}':\"$PATH\"", folder.display())?;
-        }
+    /// Writes the settings into a file of the data folder, which a shell can read: they are long lines to copy.
+    pub(super) fn write_settings(&self) -> io::Result<()> {
+        fs::write(self.settings_file(), self.settings().join("\n") + "\n")
+    }
+
+    fn settings_file(&self) -> PathBuf {
+        self.folder.join("client.sh")
+    }
+
+    /// Commands of a shell that set up the client.
+    fn settings(&self) -> Vec<String> {
+        let program = std::env::current_exe().ok();
+        let folder = program.as_deref().and_then(Path::parent).filter(|_| !is_in_path());
+        let path = folder.map(|folder| format!("export PATH='{}':\"$PATH\"", folder.display()));
         // $USER is not set in every container.
-        writeln!(
-            f,
-            "  export SHAREWARDEN_SERVER=http://{} SHAREWARDEN_PRINCIPAL=\"$(id -un)\"",
-            self.server
-        )?;
-        writeln!(
-            f,
-            "  export SHAREWARDEN_ACCOUNT=111122223333 SHAREWARDEN_REGION=eu-central-1"
-        )?;
-        writeln!(f, "  export VKEY={}", self.key)?;
-        writeln!(f, "  export DATABASE_URL='{}'", self.database_url)
+        let others = [
+            format!(
+                "export SHAREWARDEN_SERVER=http://{} SHAREWARDEN_PRINCIPAL=\"$(id -un)\"",
+                self.server
+            ),
+            "export SHAREWARDEN_ACCOUNT=111122223333 SHAREWARDEN_REGION=eu-central-1".to_owned(),
+            format!("export VKEY={}", self.key),
+            format!("export DATABASE_URL='{}'", self.database_url),
+        ];
+        path.into_iter().chain(others).collect()
+    }
+
+    fn client(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\nIn another terminal, set up the client:\n")?;
+        writeln!(f, "  . '{}'\n", self.settings_file().display())?;
+        writeln!(f, "It does this:\n")?;
+        self.settings().iter().try_for_each(|line| writeln!(f, "  {line}"))
     }
 
     fn tries(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -103,7 +121,7 @@ Then try, in this order:
 impl fmt::Display for Banner<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.addresses(f)?;
-        self.settings(f)?;
+        self.client(f)?;
         self.tries(f)?;
         writeln!(f, "\nCtrl-C stops all of it.")
     }

@@ -176,6 +176,9 @@ async fn run(
         ephemeral: options.ephemeral,
         key,
     };
+    if let Err(error) = banner.write_settings() {
+        tracing::warn!(%error, "the settings of the client could not be written into the data folder");
+    }
     // A closed standard output is no reason to stop.
     let _ = out.write_all(banner.to_string().as_bytes()).and_then(|()| out.flush());
 

@@ -71,12 +71,8 @@ impl Dev {
     }
 
     async fn shell(&self, command: &str) -> Output {
-        let exports = self.screen.iter().filter(|line| line.starts_with("export "));
-        let script: String = exports
-            .chain([&command.to_owned()])
-            .map(|line| format!("{line}\n"))
-            .collect();
-        output(Command::new("sh").arg("-c").arg(script)).await
+        let settings = self.screen.iter().find(|line| line.starts_with(". ")).unwrap();
+        output(Command::new("sh").arg("-c").arg(format!("{settings}\n{command}"))).await
     }
 
     async fn answer(&self, which: &str) -> String {

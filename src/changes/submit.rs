@@ -325,7 +325,15 @@ impl ChangeService {
     /// The intent with the decision of the policy, and why it refuses, if it does.
     async fn decide(&self, intent: &Intent, timeout: Duration) -> Result<(Arc<Intent>, Option<String>), Error> {
         let time = timeout / FACTS_PART;
-        let decided = forwarder::decide(&self.policy, &self.workspaces, &self.clock, intent, time).await;
+        let decided = forwarder::decide(
+            &self.policy,
+            &self.workspaces,
+            &self.clock,
+            self.database.instruments(),
+            intent,
+            time,
+        )
+        .await;
         let PolicyVerdict { decision, refusal } = decided.map_err(Error::Undecided)?;
         tracing::debug!(
             change_id = %intent.change_id, policies = ?decision.policies, policy_set = %decision.policy_set, facts = ?decision.facts, refusal,

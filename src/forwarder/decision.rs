@@ -9,7 +9,8 @@ use crate::{
         decision::{Facts, ImageAttributes},
         image::{Image, ReportedImage, Tags},
     },
-    policy::{Mentions, Policy, PolicyQuery, PolicyVerdict},
+    policy::{self, Mentions, Policy, PolicyQuery, PolicyVerdict},
+    telemetry::{Instruments, PolicyOutcome},
     workspaces::WorkSpaces,
 };
 
@@ -25,6 +26,28 @@ const UNAVAILABLE_AGE: Duration = Duration::from_secs(3);
 /// # Errors
 /// The error of AWS if the policy cannot decide now: AWS may give the fact later.
 pub async fn decide(
+    policy: &Policy,
+    workspaces: &WorkSpaces,
+    clock: &Clock,
+    instruments: &Instruments,
+    intent: &Intent,
+    time: Duration,
+) -> Result<PolicyVerdict, AwsError> {
+    let decided = decide_in(policy, workspaces, clock, intent, time).await;
+    match &decided {
+        Ok(verdict) => {
+            let outcome = match verdict.is_allowed() {
+                true => PolicyOutcome::Allowed,
+                false => PolicyOutcome::Refused,
+            };
+            instruments.decided(verdict.decision.policies.iter().map(policy::label), outcome);
+        }
+        Err(_) => instruments.decided([].into_iter(), PolicyOutcome::Undecided),
+    }
+    decided
+}
+
+async fn decide_in(
     policy: &Policy,
     workspaces: &WorkSpaces,
     clock: &Clock,

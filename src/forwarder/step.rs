@@ -183,7 +183,15 @@ impl Forwarder {
         if intent.action == Action::Revoke || self.is_permitted_already(intent, age) {
             return Ok(None);
         }
-        let decided = decide(&self.0.policy, &self.0.workspaces, &self.0.clock, intent, time).await;
+        let decided = decide(
+            &self.0.policy,
+            &self.0.workspaces,
+            &self.0.clock,
+            &self.0.instruments,
+            intent,
+            time,
+        )
+        .await;
         match &decided {
             Err(error) => tracing::info!(
                 error_code = error.code,

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     config::{Role, RoleConfig},
-    domain::AccountId,
+    domain::{AccountId, PolicyId},
 };
 
 use super::schema::quoted;
@@ -16,6 +16,14 @@ pub(super) const ROLES: &str = "roles.";
 
 /// The beginning of the ids of policies that are made of `accounts`.
 pub(super) const ACCOUNTS: &str = "accounts.";
+
+/// The id of a policy as a label of metrics. The policies of recipients have one label, because accounts are no labels.
+pub fn label(id: &PolicyId) -> &str {
+    match id.as_str().starts_with(ACCOUNTS) {
+        true => "accounts.share_with",
+        false => id.as_str(),
+    }
+}
 
 /// A policy that is made of a list, and the group that stands for its accounts. Cedar compares a group at once, and a list one
 /// account after the other.

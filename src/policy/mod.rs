@@ -35,6 +35,7 @@ use roles::{Privilege, Scope};
 
 pub use decision::PolicyVerdict;
 pub use files::PolicyFile;
+pub use lists::label;
 pub use mentions::Mentions;
 pub use problem::{PolicyProblem, PolicyProblems};
 pub use query::PolicyQuery;

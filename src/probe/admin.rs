@@ -94,6 +94,9 @@ struct Ready {
     /// Unset until the installation was read.
     #[serde(skip_serializing_if = "Option::is_none")]
     installation: Option<Installation>,
+    /// What is wrong with the policy. It does not make the service unready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<&'static str>,
 }
 
 async fn readiness(Shared(admin): Shared<Admin>) -> Response {
@@ -107,6 +110,7 @@ async fn readiness(Shared(admin): Shared<Admin>) -> Response {
         reason: state.as_str(),
         message: state.explanation(),
         installation: admin.readiness.installation(),
+        policy: admin.readiness.policy_note(),
     };
     (status, Json(body)).into_response()
 }

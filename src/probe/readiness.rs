@@ -85,6 +85,7 @@ pub struct WatchSettings {
 pub struct Readiness {
     state: Arc<watch::Sender<ReadinessState>>,
     installation: Arc<Mutex<Option<Installation>>>,
+    policy_note: Arc<Mutex<Option<&'static str>>>,
     instruments: Instruments,
 }
 
@@ -95,6 +96,7 @@ impl Readiness {
         Self {
             state: Arc::new(watch::Sender::new(ReadinessState::Starting)),
             installation: Arc::default(),
+            policy_note: Arc::default(),
             instruments,
         }
     }
@@ -112,6 +114,16 @@ impl Readiness {
     /// Sets where the installation stands.
     pub fn set_installation(&self, installation: Option<Installation>) {
         *self.installation.lock().unwrap_or_else(PoisonError::into_inner) = installation;
+    }
+
+    /// What is wrong with the policy, although the service is ready.
+    pub fn policy_note(&self) -> Option<&'static str> {
+        *self.policy_note.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets what is wrong with the policy.
+    pub fn set_policy_note(&self, note: Option<&'static str>) {
+        *self.policy_note.lock().unwrap_or_else(PoisonError::into_inner) = note;
     }
 
     /// A receiver of changes of the state.

@@ -8,6 +8,7 @@ mod files;
 mod heartbeat;
 mod owner;
 mod pending;
+mod policy_reload;
 mod run;
 mod signals;
 mod waiting;
@@ -225,6 +226,7 @@ impl Server {
         .map_err(ServerError::Thread)?;
         let set = policy_set(config)?;
         store::policy_sets::keep(&database, set.digest(), set.text()).await?;
+        instruments.set_policy_set(set.digest());
         let policy = Policy::new(set);
         let dependencies = forwarder::Dependencies {
             database: database.clone(),
@@ -312,7 +314,12 @@ impl Server {
 /// # Errors
 /// If the set cannot be used.
 pub fn policy_set(config: &Config) -> Result<PolicySet, PolicyProblems> {
-    let set = PolicySet::compile(PolicySource::of(config)?)?;
+    compiled(PolicySource::of(config)?)
+}
+
+/// The policy set of this source. Its warnings are logged.
+fn compiled(source: PolicySource) -> Result<PolicySet, PolicyProblems> {
+    let set = PolicySet::compile(source)?;
     for warning in set.warnings() {
         tracing::warn!(%warning, "the policy set may be wrong");
     }

@@ -22,7 +22,7 @@ use crate::{
     worker::Supervisor,
 };
 
-use super::{Server, ServerError, heartbeat::Heartbeat, pending::PendingWatch};
+use super::{Server, ServerError, heartbeat::Heartbeat, pending::PendingWatch, policy_reload::PolicyReload};
 
 /// How long after the latest deadline of its handler a call is answered without the handler.
 const CALL_TIMEOUT_MARGIN: Duration = Duration::from_secs(5);
@@ -193,6 +193,17 @@ impl Server {
             readiness: readiness.clone(),
             instruments: self.metrics.instruments().clone(),
         }));
+        if self.config.policy.directory.is_some() {
+            background.spawn(supervisor.run(PolicyReload {
+                config: self.config.clone(),
+                policy: self.changes.policy.clone(),
+                database: database.clone(),
+                readiness: readiness.clone(),
+                instruments: self.metrics.instruments().clone(),
+                seen: None,
+                tried: None,
+            }));
+        }
         background.spawn(supervisor.run(PendingWatch {
             database: database.clone(),
             instruments: self.metrics.instruments().clone(),

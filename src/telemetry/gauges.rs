@@ -9,6 +9,8 @@ use std::{
 
 use opentelemetry::{KeyValue, metrics::Meter};
 
+use crate::domain::PolicyDigest;
+
 use super::{
     instruments::{Instruments, PendingChanges},
     process, writer,
@@ -54,6 +56,7 @@ pub(super) struct ReportedValues {
     pub(super) unsigned_for: SharedValue<Duration>,
     pub(super) ready: SharedValue<bool>,
     pub(super) schema_use: SharedValue<SchemaUse>,
+    pub(super) policy_set: SharedValue<PolicyDigest>,
 }
 
 impl ReportedValues {
@@ -94,7 +97,22 @@ impl ReportedValues {
             latest(&reported.ready, u64::from),
         );
         reported.observe_schema_use(meter);
+        reported.observe_policy_set(meter);
         reported
+    }
+
+    fn observe_policy_set(&self, meter: &Meter) {
+        let shared = self.policy_set.clone();
+        meter
+            .u64_observable_gauge("sharewarden.policy.info")
+            .with_description("Always 1. `digest` has the first 12 digits of the digest of the policy set in force.")
+            .with_callback(move |observer| {
+                if let Some(digest) = *shared.lock().unwrap_or_else(PoisonError::into_inner) {
+                    let digest = digest.to_string()[..12].to_owned();
+                    observer.observe(1, &[KeyValue::new("digest", digest)]);
+                }
+            })
+            .build();
     }
 
     fn observe_schema_use(&self, meter: &Meter) {

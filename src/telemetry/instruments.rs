@@ -13,7 +13,7 @@ use opentelemetry::{
     metrics::{Counter, Histogram, MeterProvider, NoopMeterProvider},
 };
 
-use crate::domain::{Action, AwsOperation, ChangeState, Classification};
+use crate::domain::{Action, AwsOperation, ChangeState, Classification, PolicyDigest};
 
 use super::{
     gauges::{self, SchemaUse},
@@ -61,6 +61,27 @@ pub struct Attempted {
     pub duration: Duration,
 }
 
+/// What the policy says to a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PolicyOutcome {
+    /// It may be made.
+    Allowed,
+    /// It may not.
+    Refused,
+    /// AWS does not give a fact now.
+    Undecided,
+}
+
+impl PolicyOutcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "ALLOWED",
+            Self::Refused => "REFUSED",
+            Self::Undecided => "UNDECIDED",
+        }
+    }
+}
+
 /// What is read about an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FactKind {
@@ -106,6 +127,7 @@ pub(super) struct InstrumentSet {
     read_backs: Counter<u64>,
     leases_lost: Counter<u64>,
     fact_reads: Counter<u64>,
+    policy_decisions: Counter<u64>,
     watch_lag: Histogram<f64>,
 }
 
@@ -204,6 +226,11 @@ impl Instruments {
                 "{read}",
                 "Reads of what AWS reports about an image, by result. CACHED made no call of its own.",
             ),
+            policy_decisions: counter(
+                "sharewarden.policy.decisions",
+                "{decision}",
+                "Decisions of the policy, by the policy that decided and the outcome. Several policies can decide together.",
+            ),
             watch_lag: seconds(
                 "sharewarden.watch.lag",
                 "Time from the recording of an entry until it is sent to a watch.",
@@ -265,6 +292,19 @@ impl Instruments {
     /// A fact about an image was read from AWS, with this result, or from the cache.
     pub fn fact_read(&self, kind: FactKind, result: Option<Classification>) {
         self.0.fact_reads.add(1, &fact_attributes(kind, result));
+    }
+
+    /// The policy decided about a change. `policies` are those that decided; without one, the label is `none`.
+    pub fn decided<'a>(&self, policies: impl Iterator<Item = &'a str>, outcome: PolicyOutcome) {
+        let mut policies = policies.peekable();
+        let none = policies.peek().is_none().then_some("none");
+        for policy in policies.chain(none) {
+            let attributes = [
+                KeyValue::new("policy", policy.to_owned()),
+                KeyValue::new("outcome", outcome.as_str()),
+            ];
+            self.0.policy_decisions.add(1, &attributes);
+        }
     }
 
     /// A batch was committed.
@@ -345,6 +385,11 @@ impl Instruments {
     /// Sets the schema, the builds that it admits, and the replicas that run. `None`: not known.
     pub fn set_schema_use(&self, schema_use: Option<SchemaUse>) {
         set(&self.0.reported.schema_use, schema_use);
+    }
+
+    /// Sets the policy set in force.
+    pub fn set_policy_set(&self, digest: PolicyDigest) {
+        set(&self.0.reported.policy_set, Some(digest));
     }
 
     /// Sets whether the service takes calls.

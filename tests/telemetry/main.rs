@@ -9,6 +9,7 @@ mod health;
 mod http;
 mod log;
 mod metrics;
+mod policy;
 mod program;
 mod readiness;
 mod traces;

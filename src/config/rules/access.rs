@@ -18,6 +18,7 @@ const UNSENT_BYTES: RangeInclusive<usize> = 4 * 1024 * 1024..=16 * 1024 * 1024 *
 pub(super) fn problems(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
     modes(config, check);
     tls(config, check);
+    policy(config, check);
     tokens(config, check);
     bounds(config, check);
     roles(config, check);
@@ -71,6 +72,15 @@ fn tls(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
     within(
         "server.tls.reload_every",
         tls.reload_every,
+        Duration::from_millis(50)..=HOUR,
+        check,
+    );
+}
+
+fn policy(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
+    within(
+        "policy.reload_every",
+        config.policy.reload_every,
         Duration::from_millis(50)..=HOUR,
         check,
     );

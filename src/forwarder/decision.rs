@@ -9,13 +9,10 @@ use crate::{
         decision::{Facts, ImageAttributes},
         image::{Image, ReportedImage, Tags},
     },
-    policy::{self, Mentions, Policy, PolicyQuery, PolicyVerdict},
+    policy::{self, FactAges, Mentions, Policy, PolicyQuery, PolicyVerdict},
     telemetry::{Instruments, PolicyOutcome},
     workspaces::WorkSpaces,
 };
-
-/// Maximum age of what AWS reports about an image. The check before the call mostly finds what the acceptance has read.
-const FACT_AGE: Duration = Duration::from_secs(60);
 
 /// Maximum age of a report that an image cannot be shared yet. It may become available at any moment, and callers try again.
 const UNAVAILABLE_AGE: Duration = Duration::from_secs(3);
@@ -55,7 +52,7 @@ async fn decide_in(
     time: Duration,
 ) -> Result<PolicyVerdict, AwsError> {
     let (set, query) = (policy.in_force(), PolicyQuery::of(intent, clock.now()));
-    match FactReads::default().has(set.needs(query)) {
+    match FactReads::default().has(set.needs(query), set.fact_ages(intent.action)) {
         true => Ok(set.decide(query)),
         // Boxed because few sets need it: otherwise it enlarges the future of every change.
         false => Box::pin(decide_with_facts(policy, workspaces, clock, intent, time)).await,
@@ -75,10 +72,11 @@ async fn decide_with_facts(
             // The set may have been replaced during the read. The one in force now decides.
             let set = policy.in_force();
             let needs = set.needs(PolicyQuery::of(intent, clock.now()));
-            if read.has(needs) {
+            let ages = set.fact_ages(intent.action);
+            if read.has(needs, ages) {
                 return set;
             }
-            read.more(needs, workspaces, intent).await;
+            read.more(needs, ages, workspaces, intent).await;
         }
     };
     let in_time = tokio::time::timeout(time, reading).await;
@@ -101,54 +99,60 @@ async fn decide_with_facts(
 
 type Read<T> = Result<Arc<T>, AwsError>;
 
-/// What was read for one decision. None: not read yet.
+/// What was read for one decision, and the ages that were demanded. None: not read yet.
 #[derive(Debug, Default)]
 struct FactReads {
+    ages: Option<FactAges>,
     image: Option<Read<ReportedImage>>,
     tags: Option<Read<Tags>>,
 }
 
 impl FactReads {
     /// True if nothing of what policies speak of is left to read.
-    fn has(&self, mentions: Mentions) -> bool {
-        (self.image.is_some() || !mentions.image) && (self.tags.is_some() || !mentions.tags)
+    fn has(&self, mentions: Mentions, ages: FactAges) -> bool {
+        let is_young = |age: fn(FactAges) -> Duration| self.ages.is_some_and(|read| age(read) <= age(ages));
+        let has_image = self.image.is_some() && is_young(|ages| ages.image);
+        let has_tags = self.tags.is_some() && is_young(|ages| ages.tags);
+        (has_image || !mentions.image) && (has_tags || !mentions.tags)
     }
 
     /// True if what is left to read is in the cache.
-    fn are_cached(&self, mentions: Mentions, workspaces: &WorkSpaces, intent: &Intent) -> bool {
+    fn are_cached(mentions: Mentions, ages: FactAges, workspaces: &WorkSpaces, intent: &Intent) -> bool {
         let key = &intent.key;
         let (account, region, image) = (key.account, &key.region, &key.image);
         let knows_image = || {
-            let known = workspaces.known_image(account, region, image, FACT_AGE);
+            let known = workspaces.known_image(account, region, image, ages.image);
             known.is_some_and(|report| is_available(&report))
         };
-        let knows_tags = || workspaces.known_tags(account, region, image, FACT_AGE).is_some();
-        (self.image.is_some() || !mentions.image || knows_image())
-            && (self.tags.is_some() || !mentions.tags || knows_tags())
+        let knows_tags = || workspaces.known_tags(account, region, image, ages.tags).is_some();
+        (!mentions.image || knows_image()) && (!mentions.tags || knows_tags())
     }
 
-    async fn more(&mut self, mentions: Mentions, workspaces: &WorkSpaces, intent: &Intent) {
+    async fn more(&mut self, mentions: Mentions, ages: FactAges, workspaces: &WorkSpaces, intent: &Intent) {
         let key = &intent.key;
         let (account, region, image) = (key.account, &key.region, &key.image);
-        let _turn = match self.are_cached(mentions, workspaces, intent) {
+        let _turn = match Self::are_cached(mentions, ages, workspaces, intent) {
             true => None,
             false => Some(workspaces.fact_turn(&intent.principal, account, region).await),
         };
         let read_image = async {
-            if mentions.image && self.image.is_none() {
-                let mut read = workspaces.image(account, region, image, FACT_AGE).await;
+            if mentions.image {
+                let mut read = workspaces.image(account, region, image, ages.image).await;
                 if read.as_deref().is_ok_and(|report| !is_available(report)) {
-                    read = workspaces.image(account, region, image, UNAVAILABLE_AGE).await;
+                    read = workspaces
+                        .image(account, region, image, UNAVAILABLE_AGE.min(ages.image))
+                        .await;
                 }
                 self.image = Some(read);
             }
         };
         let read_tags = async {
-            if mentions.tags && self.tags.is_none() {
-                self.tags = Some(workspaces.image_tags(account, region, image, FACT_AGE).await);
+            if mentions.tags {
+                self.tags = Some(workspaces.image_tags(account, region, image, ages.tags).await);
             }
         };
         tokio::join!(read_image, read_tags);
+        self.ages = Some(ages);
     }
 
     fn facts(&self) -> Facts {

@@ -15,6 +15,7 @@ use super::{
     contents::{Contents, Group},
     files::Written,
     lists::{self, ListPolicy},
+    mentions::Mentions,
     parts::own_id,
     problem::{self, PolicyProblem, PolicyProblems},
     schema::{self, EntityType, PolicySchema},
@@ -45,6 +46,7 @@ impl PolicySet {
             problems.dedup();
             return Err(PolicyProblems(problems));
         };
+        warnings.extend(policies.values().filter_map(needless_age));
         warnings.sort();
         warnings.dedup();
         let contents = Contents {
@@ -74,6 +76,20 @@ impl PolicySet {
         let schema = PolicySchema::parse(&contents.schema).map_err(|problem| PolicyProblems(vec![problem]))?;
         Ok(Self::of(contents, Vec::new(), zone, Arc::new(schema), Vec::new()))
     }
+}
+
+/// A policy that demands an age of facts, and speaks of none.
+fn needless_age(policy: &NamedPolicy) -> Option<PolicyProblem> {
+    policy.max_fact_age?;
+    let mentions = schema::ASKED.map(|action| Mentions::of([policy], action, &PolicySchema::current()));
+    let rule = || {
+        format!(
+            "the policy {:?} has @max_fact_age and speaks of no fact about the image",
+            policy.id.as_str()
+        )
+    };
+    let speaks = mentions.into_iter().any(Mentions::is_about_image);
+    (!speaks).then(|| policy.origin.problem(None, rule()))
 }
 
 fn zone(name: &str) -> Result<TimeZone, PolicyProblem> {

@@ -22,7 +22,7 @@ use super::{
 const LINKS: &str = "links.toml";
 
 /// The annotations that a policy may have.
-const ANNOTATIONS: [&str; 2] = ["id", "says"];
+const ANNOTATIONS: [&str; 3] = ["id", "max_fact_age", "says"];
 
 /// A file of a policy set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -217,7 +217,7 @@ impl Written {
     ) -> Option<String> {
         let annotations: BTreeMap<_, _> = annotations.collect();
         for unknown in annotations.keys().filter(|name| !ANNOTATIONS.contains(name)) {
-            let rule = format!("the annotation @{unknown} is unknown: @id and @says are known");
+            let rule = format!("the annotation @{unknown} is unknown: @id, @says and @max_fact_age are known");
             self.problems.push(source.problem(at, rule));
         }
         let rule = match annotations.get("id") {

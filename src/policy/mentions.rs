@@ -1,11 +1,17 @@
 //! Which facts the policies of a set speak of. Only these must be known for a grant, or read from AWS.
 
+use std::time::Duration;
+
 use cedar_policy::{Effect, Policy};
 use serde_json::{Value, json};
 
 use crate::domain::Action;
 
-use super::{parts, schema::PolicySchema, source::NamedPolicy};
+use super::{
+    parts,
+    schema::PolicySchema,
+    source::{MAX_FACT_AGE, NamedPolicy},
+};
 
 /// The attributes of an image that AWS reports with its description.
 const DESCRIBED: [&str; 5] = ["state", "operatingSystem", "tenancy", "created", "name"];
@@ -21,6 +27,40 @@ pub struct Mentions {
     pub tags: bool,
     /// The time of the decision, apart from hour and weekday.
     pub(super) now: bool,
+}
+
+/// How old the facts may be by which a set decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FactAges {
+    /// What AWS reports about an image.
+    pub image: Duration,
+    /// The tags of an image.
+    pub tags: Duration,
+}
+
+impl FactAges {
+    /// The smallest that those of the policies demand that can match the action, for the facts that each of them speaks of.
+    pub(super) fn of<'a>(
+        policies: impl IntoIterator<Item = &'a NamedPolicy>,
+        action: Action,
+        schema: &PolicySchema,
+    ) -> Self {
+        let mut ages = Self {
+            image: MAX_FACT_AGE,
+            tags: MAX_FACT_AGE,
+        };
+        for policy in policies {
+            let Some(age) = policy.max_fact_age else { continue };
+            let mentions = Mentions::of([policy], action, schema);
+            if mentions.image {
+                ages.image = ages.image.min(age);
+            }
+            if mentions.tags {
+                ages.tags = ages.tags.min(age);
+            }
+        }
+        ages
+    }
 }
 
 impl Mentions {

@@ -36,7 +36,7 @@ use roles::{Privilege, Scope};
 pub use decision::PolicyVerdict;
 pub use files::PolicyFile;
 pub use lists::label;
-pub use mentions::Mentions;
+pub use mentions::{FactAges, Mentions};
 pub use problem::{PolicyProblem, PolicyProblems};
 pub use query::PolicyQuery;
 pub use schema::SCHEMA;

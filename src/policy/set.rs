@@ -15,7 +15,7 @@ use crate::{
 use super::{
     contents::{Contents, Group},
     lists,
-    mentions::{self, Mentions},
+    mentions::{self, FactAges, Mentions},
     near::NearPermits,
     parts::Parts,
     problem::PolicyProblem,
@@ -34,6 +34,7 @@ pub struct PolicySet {
     pub(super) without_facts: Parts,
     pub(super) near: NearPermits,
     mentions: [Mentions; ASKED.len()],
+    fact_ages: [FactAges; ASKED.len()],
     pub(super) schema: Arc<PolicySchema>,
     roles: Vec<RoleConfig>,
     recipients: BTreeMap<AccountId, ShareWith>,
@@ -91,6 +92,7 @@ impl PolicySet {
             parts: Parts::of(policies().map(|policy| policy.policy.clone()), &schema),
             without_facts: Parts::of(weakened, &schema),
             near: NearPermits::of(policies().filter(|policy| is_written(policy)), &schema),
+            fact_ages: ASKED.map(|action| FactAges::of(policies(), action, &schema)),
             mentions: ASKED.map(|action| Mentions::of(policies(), action, &schema)),
             roles,
             recipients: contents.recipients(),
@@ -127,6 +129,11 @@ impl PolicySet {
     /// The facts that the policies for an action speak of. A grant is refused if one of them is not known.
     pub fn mentions(&self, action: Action) -> Mentions {
         self.mentions[action as usize]
+    }
+
+    /// How old the facts may be by which the policies decide about an action.
+    pub fn fact_ages(&self, action: Action) -> FactAges {
+        self.fact_ages[action as usize]
     }
 
     /// The policies, in the order of their ids.

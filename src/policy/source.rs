@@ -1,6 +1,6 @@
 //! What a policy set is made of, and where each policy comes from.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use cedar_policy::{Effect, Policy as CedarPolicy, PolicyId as CedarId};
 
@@ -13,6 +13,9 @@ use super::{
     files::PolicyFile,
     problem::{PolicyProblem, PolicyProblems},
 };
+
+/// How old facts may be at most, whatever a policy says.
+pub(super) const MAX_FACT_AGE: Duration = Duration::from_secs(60);
 
 /// What a policy set is made of.
 #[derive(Debug, Clone)]
@@ -92,6 +95,8 @@ pub struct NamedPolicy {
     pub text: String,
     /// What it says to people (`@says`).
     pub says: Option<String>,
+    /// How old the facts may be that it speaks of (`@max_fact_age`).
+    pub max_fact_age: Option<Duration>,
     /// Where it comes from.
     pub origin: PolicyOrigin,
     pub(super) policy: CedarPolicy,
@@ -100,20 +105,31 @@ pub struct NamedPolicy {
 impl NamedPolicy {
     /// Parses the text. A link can make a text that Cedar does not read again.
     pub(super) fn parse(id: String, text: String, origin: PolicyOrigin) -> Result<Self, PolicyProblem> {
-        match CedarPolicy::parse(Some(CedarId::new(&id)), &text) {
-            Ok(policy) => Ok(Self {
-                says: policy.annotation("says").map(str::to_owned),
-                id: id.into(),
-                text,
-                origin,
-                policy,
-            }),
-            Err(error) => Err(origin.problem(None, format!("the policy {id:?} cannot be read: {error}"))),
-        }
+        let parsed = CedarPolicy::parse(Some(CedarId::new(&id)), &text);
+        let policy =
+            parsed.map_err(|error| origin.problem(None, format!("the policy {id:?} cannot be read: {error}")))?;
+        let max_fact_age = policy.annotation("max_fact_age").map(fact_age).transpose();
+        Ok(Self {
+            says: policy.annotation("says").map(str::to_owned),
+            max_fact_age: max_fact_age.map_err(|rule| origin.problem(None, rule))?,
+            id: id.into(),
+            text,
+            origin,
+            policy,
+        })
     }
 
     /// True if it forbids, false if it permits.
     pub fn forbids(&self) -> bool {
         self.policy.effect() == Effect::Forbid
+    }
+}
+
+fn fact_age(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(age) if age <= MAX_FACT_AGE => Ok(age),
+        _ => Err(format!(
+            "@max_fact_age must be a duration such as 10s, from 0s to 60s; it is {text:?}"
+        )),
     }
 }

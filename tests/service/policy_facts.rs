@@ -165,3 +165,19 @@ async fn an_image_that_was_not_there_is_asked_for_again_after_seconds() {
     assert!(stack.calls_of(DESCRIBE_IMAGES) > asked);
     stack.end().await;
 }
+
+#[tokio::test]
+async fn a_policy_that_demands_young_facts_gets_them() {
+    let stack = stack().await;
+    stack
+        .policy()
+        .replace(set(&RELEASED.replacen("permit", "@max_fact_age(\"0s\") permit", 1)));
+    let mut client = stack.client().await;
+    for number in 1..=2 {
+        let mut request = as_tester(released());
+        request.get_mut().validate_only = true;
+        client.grant_share_permission(request).await.unwrap();
+        assert_eq!(stack.calls_of(TAGS), number);
+    }
+    stack.end().await;
+}

@@ -127,3 +127,40 @@ fn a_permit_that_can_match_with_facts_is_not_refused_without_them() {
         }
     }
 }
+
+#[test]
+fn the_smallest_age_that_a_policy_demands_holds_for_the_facts_that_it_speaks_of() {
+    let policy = |id: &str, age: &str, condition: &str| {
+        format!(
+            "@id(\"{id}\") @max_fact_age(\"{age}\") permit (principal, action == Sharewarden::Action::\"grant\", resource) \
+             when {{ {condition} }};\n"
+        )
+    };
+    let policies = policy("a", "10s", "resource.hasTag(\"a\")")
+        + &policy("b", "500ms", "resource.hasTag(\"b\")")
+        + &policy("c", "0s", "context.hour == 1");
+    let set = compiled(&policies);
+    let seconds = std::time::Duration::from_secs;
+    let expected = FactAges {
+        image: seconds(60),
+        tags: std::time::Duration::from_millis(500),
+    };
+    assert_eq!(set.fact_ages(Action::Grant), expected);
+    let any = FactAges {
+        image: seconds(60),
+        tags: seconds(60),
+    };
+    assert_eq!(set.fact_ages(Action::Revoke), any);
+    let warnings: Vec<_> = set.warnings().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        ["a.cedar:3: the policy \"c\" has @max_fact_age and speaks of no fact about the image"]
+    );
+    for age in ["61s", "10", "", "-1s"] {
+        let found = problems(&[("a.cedar", &policy("a", age, "resource.hasTag(\"a\")"))]);
+        assert!(
+            found[0].starts_with("a.cedar:1: @max_fact_age must be a duration"),
+            "{found:?}"
+        );
+    }
+}

@@ -40,6 +40,7 @@ class Proxy:
         """The number of frames that passed, by direction."""
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
+        self._silent: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -61,6 +62,11 @@ class Proxy:
         """Cuts the connections that are open now."""
         with self._lock:
             self._close(self._sockets)
+
+    def silence_all(self) -> None:
+        """From now on, the connections that are open carry nothing, as if the other machine were gone."""
+        with self._lock:
+            self._silent.update(self._sockets)
 
     def _accept(self) -> None:
         while True:
@@ -86,6 +92,8 @@ class Proxy:
                 frame = header + read(source, int.from_bytes(header[:3], "big"))
                 if self._is_cut_at(direction, len(frame), frame, sink):
                     break
+                if sink in self._silent:
+                    continue
                 sink.sendall(frame)
         self._close([source, sink])
 

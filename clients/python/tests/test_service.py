@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 
 import grpc
 import pytest
@@ -50,6 +51,16 @@ def test_a_lost_answer_is_fetched_with_the_same_request_id(service: Service) -> 
         assert service.updates()[recipient] == 1
         kinds = sorted(entry.kind for entry in service.entries(client, recipient))
     assert kinds == ["change.requested", "change.succeeded"]
+
+
+def test_a_service_that_says_nothing_any_more_is_noticed_long_before_the_timeout(service: Service) -> None:
+    with Proxy(service.address) as proxy, service.client(server=proxy.url, timeout=60) as client:
+        client.call(client.share_permissions.ListSharePermissions, ListSharePermissionsRequest())
+        proxy.silence_all()
+        begun = time.monotonic()
+        # Without keepalive, the call would wait for its whole timeout. With it, it finds a new connection.
+        client.call(client.share_permissions.ListSharePermissions, ListSharePermissionsRequest())
+        assert time.monotonic() - begun < 30
 
 
 def test_an_outcome_that_is_unknown_at_the_timeout_can_be_fetched_later(service: Service) -> None:

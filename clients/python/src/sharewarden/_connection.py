@@ -31,6 +31,8 @@ CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.keepalive_time_ms", 5_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
+    # While a ping for the flow control is open, gRPC sends none for keepalive. By default that one may take a minute.
+    ("grpc.http2.ping_timeout_ms", 5_000),
     # Not longer than the client's own delays: a call during the delay would fail at once.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 5_000),

@@ -8,7 +8,7 @@ use crate::config::TelemetryConfig;
 
 use super::{
     TelemetryError, export,
-    instruments::{Instruments, Meter, SCOPE},
+    instruments::{Instruments, SCOPE},
 };
 
 /// The instruments and their readers. Clones share them. The default measures nothing.
@@ -50,15 +50,6 @@ impl Metrics {
             provider: Some(provider),
             registry,
         })
-    }
-
-    /// Measures with the meter of the caller, who reads it.
-    pub fn with_meter(meter: &Meter) -> Self {
-        Self {
-            instruments: Instruments::new(meter),
-            provider: None,
-            registry: None,
-        }
     }
 
     /// The instruments of these metrics, for other rooms.

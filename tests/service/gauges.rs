@@ -1,59 +1,33 @@
-//! The gauges of pending changes, read with the OpenTelemetry SDK.
+//! The gauges of pending changes, as Prometheus reads them.
 
-use opentelemetry::metrics::MeterProvider;
-use opentelemetry_sdk::metrics::{
-    InMemoryMetricExporter, PeriodicReader, SdkMeterProvider,
-    data::{AggregatedMetrics, MetricData},
-};
-use sharewarden::{clock::Clock, server::Server, telemetry::Metrics};
+use sharewarden::{clock::Clock, config::Config, server::Server, telemetry::Metrics};
 use sharewarden_simulator::{Effect, Fault, FaultTiming};
 use sharewarden_testkit::{postgres::database, stack::*};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) struct InMemoryMetrics {
-    pub(crate) provider: SdkMeterProvider,
-    exporter: InMemoryMetricExporter,
-}
+/// The metrics of a server that a test has built.
+pub(crate) struct ReadMetrics(pub(crate) Metrics);
 
-impl InMemoryMetrics {
-    pub(crate) fn new() -> Self {
-        let exporter = InMemoryMetricExporter::default();
-        let reader = PeriodicReader::builder(exporter.clone()).build();
-        let provider = SdkMeterProvider::builder().with_reader(reader).build();
-        Self { provider, exporter }
+impl ReadMetrics {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self(Metrics::new(&config.telemetry, true).unwrap())
     }
 
-    /// The current value of a gauge without attributes.
+    /// The current value of a gauge without labels.
     pub(crate) fn value(&self, name: &str) -> Option<f64> {
-        self.exporter.reset();
-        self.provider.force_flush().unwrap();
-        let finished = self.exporter.get_finished_metrics().unwrap();
-        let metrics = finished.iter().flat_map(|resource| resource.scope_metrics());
-        let metric = metrics
-            .flat_map(|scope| scope.metrics())
-            .find(|metric| metric.name() == name)?;
-        match metric.data() {
-            AggregatedMetrics::U64(MetricData::Gauge(gauge)) => {
-                let point = gauge.data_points().next()?;
-                assert!(["{change}", "By"].contains(&metric.unit()));
-                assert_eq!(point.attributes().count(), 0);
-                Some(point.value() as f64)
-            }
-            AggregatedMetrics::F64(MetricData::Gauge(gauge)) => {
-                let point = gauge.data_points().next()?;
-                assert_eq!((metric.unit(), point.attributes().count()), ("s", 0));
-                Some(point.value())
-            }
-            _ => panic!("{name} is not a gauge"),
-        }
+        let text = String::from_utf8(self.0.text().unwrap()).unwrap();
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+        Some(value.parse().unwrap())
     }
 
     /// Waits until the gauges have these values.
     async fn wait_for(&self, pending: f64, in_doubt: f64) {
         let reached = async {
-            while self.value("sharewarden.changes.pending") != Some(pending)
-                || self.value("sharewarden.changes.in_doubt") != Some(in_doubt)
+            while self.value("sharewarden_changes_pending") != Some(pending)
+                || self.value("sharewarden_changes_in_doubt") != Some(in_doubt)
             {
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             }
@@ -69,14 +43,13 @@ async fn the_gauges_report_pending_changes_their_age_and_those_in_doubt() {
     let slow = "forwarder.backoff_base = \"10m\"\nforwarder.backoff_cap = \"10m\"\n";
     let config = config(database.url(), &simulator.url(), slow);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let measured = InMemoryMetrics::new();
-    let metrics = Metrics::with_meter(&measured.provider.meter("test"));
-    let server = Server::build_measured(&config, credentials(), Clock::system(), listener, &metrics)
+    let measured = ReadMetrics::of(&config);
+    let server = Server::build_measured(&config, credentials(), Clock::system(), listener, &measured.0)
         .await
         .unwrap();
     let address = format!("http://{}", server.address());
     assert_eq!(
-        measured.value("sharewarden.changes.pending"),
+        measured.value("sharewarden_changes_pending"),
         None,
         "an unknown value is not reported"
     );
@@ -84,7 +57,10 @@ async fn the_gauges_report_pending_changes_their_age_and_those_in_doubt() {
     let serving = tokio::spawn(server.run(stop.clone().cancelled_owned()));
     let client = Client::connect(address).await.unwrap();
     measured.wait_for(0.0, 0.0).await;
-    assert_eq!(measured.value("sharewarden.changes.pending.oldest_age"), Some(0.0));
+    assert_eq!(
+        measured.value("sharewarden_changes_pending_oldest_age_seconds"),
+        Some(0.0)
+    );
 
     // Every call of the first change is throttled, because jitter may end its wait early. The second change loses the answers of
     // its call and of every read.
@@ -108,7 +84,12 @@ async fn the_gauges_report_pending_changes_their_age_and_those_in_doubt() {
     other.shared_account_id = OTHER_RECIPIENT.into();
     let second = spawn_grant(client, other);
     measured.wait_for(2.0, 1.0).await;
-    assert!(measured.value("sharewarden.changes.pending.oldest_age").unwrap() > 0.0);
+    assert!(
+        measured
+            .value("sharewarden_changes_pending_oldest_age_seconds")
+            .unwrap()
+            > 0.0
+    );
 
     first.abort();
     second.abort();

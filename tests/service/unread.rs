@@ -11,9 +11,8 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderValue, Method};
-use opentelemetry::metrics::MeterProvider;
 use prost::Message;
-use sharewarden::{clock::Clock, server::Server, telemetry::Metrics};
+use sharewarden::{clock::Clock, server::Server};
 use sharewarden_client::proto::v1::{
     ExportAuditEntriesRequest, GetSharePermissionRequest, GrantSharePermissionRequest, ListAuditEntriesRequest,
     WatchAuditEntriesRequest,
@@ -32,7 +31,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request};
 
-use crate::gauges::InMemoryMetrics;
+use crate::gauges::ReadMetrics;
 
 const MIB: u64 = 1024 * 1024;
 /// The share of one principal, and what small answers and frames may take beside it.
@@ -47,7 +46,7 @@ const LIST: &str = "AuditService/ListAuditEntries";
 struct Measured {
     _database: TestDatabase,
     simulator: Simulator,
-    metrics: InMemoryMetrics,
+    metrics: ReadMetrics,
     address: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -59,9 +58,8 @@ impl Measured {
         let more = format!("{SETTINGS}server.unread_timeout = \"{unread_timeout}\"\n");
         let config = config(database.url(), &simulator.url(), &more);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let measured = InMemoryMetrics::new();
-        let metrics = Metrics::with_meter(&measured.provider.meter("test"));
-        let server = Server::build_measured(&config, credentials(), Clock::system(), listener, &metrics)
+        let measured = ReadMetrics::of(&config);
+        let server = Server::build_measured(&config, credentials(), Clock::system(), listener, &measured.0)
             .await
             .unwrap();
         let (address, stop) = (server.address(), CancellationToken::new());
@@ -95,7 +93,7 @@ impl Measured {
 
     /// The memory of unsent answers in bytes.
     fn unsent(&self) -> u64 {
-        self.metrics.value("sharewarden.answers.unsent").unwrap() as u64
+        self.metrics.value("sharewarden_answers_unsent_bytes").unwrap() as u64
     }
 
     async fn until_unsent(&self, is_reached: impl Fn(u64) -> bool, what: &str) {

@@ -69,7 +69,6 @@ pub async fn load(pool: &PgPool, entries: u64, now: Timestamp, kinds: Kinds) {
     copy.send(rows.as_bytes()).await.unwrap();
     copy.finish().await.unwrap();
     insert_tiles(&mut connection, &mut history.tiles).await;
-    insert_heads(&mut connection, &history).await;
     eprintln!("  {} entries copied in {:.0?}", history.made, begun.elapsed());
 
     let begun = Instant::now();
@@ -83,7 +82,11 @@ pub async fn load(pool: &PgPool, entries: u64, now: Timestamp, kinds: Kinds) {
     }
     eprintln!("  indexes built in {:.0?}", begun.elapsed());
     let begun = Instant::now();
+    // In one transaction: a server that sees the new heads before the counts would count the entries itself.
+    execute(&mut connection, "BEGIN").await;
+    insert_heads(&mut connection, &history).await;
     execute(&mut connection, SUMMARISE).await;
+    execute(&mut connection, "COMMIT").await;
     execute(&mut connection, "VACUUM ANALYZE").await;
     eprintln!(
         "  rollups, rankings and intervals made, and analysed, in {:.0?}",

@@ -15,8 +15,8 @@ use super::{
     view::View,
 };
 use crate::proto::v1::{
-    Account, AccountScope, GetCallerIdentityRequest, GetCallerIdentityResponse, ListAccountsRequest, Privilege,
-    Recipients,
+    Account, AccountScope, GetCallerIdentityRequest, GetCallerIdentityResponse, ListAccountsRequest, PolicyEffect,
+    Privilege, Recipients,
 };
 
 pub(super) async fn whoami(options: &ClientOptions, client: &Client, console: &mut Console<'_>) -> Result<(), Stop> {
@@ -57,7 +57,15 @@ fn identity(answer: &GetCallerIdentityResponse, options: &ClientOptions, view: &
             ("IN ACCOUNTS", Cell::Text(scope(held.scope.as_ref()))),
         ]
     });
-    for rows in [bindings.collect::<Vec<_>>(), privileges.collect()] {
+    let policies = answer.policies.iter().map(|policy| -> TableRow {
+        let effect = name(policy.effect, "POLICY_EFFECT_", PolicyEffect::as_str_name);
+        vec![
+            ("POLICY", Cell::Text(one_line(&policy.id))),
+            ("EFFECT", effect.to_ascii_lowercase().into()),
+            ("SAYS", Cell::Text(one_line(&policy.says))),
+        ]
+    });
+    for rows in [bindings.collect::<Vec<_>>(), privileges.collect(), policies.collect()] {
         text.push('\n');
         text.push_str(&table::list(&rows, Fit::Columns(&[]), view).text);
     }

@@ -67,7 +67,8 @@ pub enum ClientCommand {
         "sharewarden images -a 111122223333 -r eu-central-1 --shared --sort name",
     ]))]
     Images(ImagesArgs),
-    /// Tell how the service knows me: the principal, the credentials, the roles, and what I may do where
+    /// Tell how the service knows me: the principal, the credentials, the roles, what I may do where, and which
+    /// policies speak of me
     #[command(after_long_help = with_examples(&["sharewarden whoami", "sharewarden whoami -o json"]))]
     Whoami,
     /// List the accounts in which I have a role, with their Regions, what I may do, and the accounts that I may share with

@@ -9,7 +9,7 @@ use crate::{
     config::{RoleConfig, ShareWith},
     domain::{AccountId, Principal, Region},
     policy::{
-        Policy, PolicySet,
+        NamedPolicy, Policy, PolicySet,
         roles::{Privilege, Scope},
     },
     proto::v1::{self, access_service_server::AccessService},
@@ -89,8 +89,9 @@ impl AccessService for AccessApi {
             .iter()
             .map(|binding| binding.accounts.as_ref().map_or(0, |some| some.len()))
             .sum();
+        let (policies, bytes) = caller_policies(&policy, &caller.principal);
         caller
-            .reserve(ids * (1 + PRIVILEGES.len()) * ID_BYTES + bindings.len() * ITEM_BYTES)
+            .reserve(ids * (1 + PRIVILEGES.len()) * ID_BYTES + bindings.len() * ITEM_BYTES + bytes)
             .await?;
         Ok(Response::new(v1::GetCallerIdentityResponse {
             principal: caller.principal.to_string(),
@@ -98,6 +99,7 @@ impl AccessService for AccessApi {
             expire_time: caller.until.map(timestamp),
             role_bindings: bindings.into_iter().map(role_binding).collect(),
             privileges: privileges(&policy, &caller.principal),
+            policies: policies.into_iter().map(caller_policy).collect(),
         }))
     }
 
@@ -175,6 +177,31 @@ fn privileges(policy: &PolicySet, principal: &Principal) -> Vec<v1::PrivilegeSco
         scope: Some(account_scope(scope)),
     });
     shown.collect()
+}
+
+/// The policies that speak of the principal, and their estimated size. The list ends early if it is too large.
+fn caller_policies<'a>(policy: &'a PolicySet, principal: &Principal) -> (Vec<&'a NamedPolicy>, usize) {
+    let (mut shown, mut bytes) = (Vec::new(), 0);
+    for policy in policy.policies_of(principal) {
+        bytes += ITEM_BYTES + policy.says.as_ref().map_or(0, String::len);
+        if bytes > PAGE_BYTES {
+            break;
+        }
+        shown.push(policy);
+    }
+    (shown, bytes.min(PAGE_BYTES))
+}
+
+fn caller_policy(policy: &NamedPolicy) -> v1::CallerPolicy {
+    let effect = match policy.forbids() {
+        true => v1::PolicyEffect::Forbid,
+        false => v1::PolicyEffect::Permit,
+    };
+    v1::CallerPolicy {
+        id: policy.id.to_string(),
+        effect: effect.into(),
+        says: policy.says.clone().unwrap_or_default(),
+    }
 }
 
 fn account_scope(scope: &Scope) -> v1::AccountScope {

@@ -161,7 +161,8 @@ fn weakened(policy: &Policy) -> Option<Policy> {
     Policy::from_json(Some(policy.id().clone()), json).ok()
 }
 
-fn permit_all(policy: &Policy) -> Policy {
+/// A permit for everything, with the id of the policy.
+pub(super) fn permit_all(policy: &Policy) -> Policy {
     Policy::parse(Some(policy.id().clone()), "permit (principal, action, resource);").expect("it is a policy")
 }
 

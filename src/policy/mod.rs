@@ -4,7 +4,8 @@
 //! [`files`] reads those of `policy.directory`, and [`compile`] checks both against the [`schema`] and makes a [`set`] of them.
 //! [`contents`] is its text, and makes the set of it again. [`decide`] decides: a grant needs a permit, and no forbid that
 //! matches. [`parts`] evaluates only what can match, [`mentions`] says which facts are needed, and [`near`] what was missing.
-//! [`roles`] alone decide what a principal may read: Cedar cannot list the accounts.
+//! [`spoken`] lists the policies that speak of a principal. [`roles`] alone decide what a principal may read: Cedar cannot list
+//! the accounts.
 //!
 //! [`Policy`] is a handle to the set in force, which can be replaced while the server runs. A change is decided twice, when it is
 //! accepted and before AWS is called, and the two decisions can differ.
@@ -24,6 +25,7 @@ pub mod roles;
 mod schema;
 mod set;
 mod source;
+mod spoken;
 #[cfg(test)]
 mod tests;
 

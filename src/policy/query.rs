@@ -110,13 +110,9 @@ impl CedarQuery {
         let image = EntityType::Image.entity(key.image.as_str());
         let action = EntityType::Action.entity(schema::action_name(query.action));
 
-        let groups = set
-            .groups_of(principal)
-            .map(|name| EntityType::PrincipalGroup.entity(name));
         let tags = query.tags().into_iter().flatten();
-        let name = [("name".into(), text(principal.as_str()))];
         let mut entities = vec![
-            Entity::new_with_tags(asking.clone(), name, groups, [])?,
+            principal_entity(principal, set)?,
             account(key.account, None, set)?,
             account(
                 key.shared_account,
@@ -137,6 +133,18 @@ impl CedarQuery {
             entities: Entities::from_entities(entities, None)?,
         })
     }
+}
+
+/// A principal, with its groups.
+pub(super) fn principal_entity(
+    principal: &Principal,
+    set: &PolicySet,
+) -> Result<Entity, Box<EntityAttrEvaluationError>> {
+    let name = [("name".into(), text(principal.as_str()))];
+    let groups = set.groups_of(principal);
+    let groups = groups.map(|name| EntityType::PrincipalGroup.entity(name));
+    let entity = EntityType::Principal.entity(principal.as_str());
+    Ok(Entity::new_with_tags(entity, name, groups, [])?)
 }
 
 fn account(id: AccountId, more: Option<String>, set: &PolicySet) -> Result<Entity, Box<EntityAttrEvaluationError>> {

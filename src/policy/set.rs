@@ -22,6 +22,7 @@ use super::{
     roles::{self, Privilege, Scope},
     schema::{ASKED, PolicySchema},
     source::{NamedPolicy, PolicyOrigin, PolicySource},
+    spoken::SpokenPolicies,
 };
 
 /// The policies for changes, and the role bindings for reads. Without a policy, nothing is allowed.
@@ -33,6 +34,7 @@ pub struct PolicySet {
     /// forbids that do not speak of them.
     pub(super) without_facts: Parts,
     pub(super) near: NearPermits,
+    pub(super) spoken: SpokenPolicies,
     mentions: [Mentions; ASKED.len()],
     fact_ages: [FactAges; ASKED.len()],
     pub(super) schema: Arc<PolicySchema>,
@@ -93,6 +95,7 @@ impl PolicySet {
             without_facts: Parts::of(weakened, &schema),
             near: NearPermits::of(policies().filter(|policy| is_written(policy)), &schema),
             fact_ages: ASKED.map(|action| FactAges::of(policies(), action, &schema)),
+            spoken: SpokenPolicies::of(policies()),
             mentions: ASKED.map(|action| Mentions::of(policies(), action, &schema)),
             roles,
             recipients: contents.recipients(),

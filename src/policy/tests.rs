@@ -16,6 +16,7 @@ use crate::{
 use super::{roles::Role, *};
 
 mod facts;
+mod spoken;
 mod text;
 
 const ACCOUNT: &str = "111122223333";

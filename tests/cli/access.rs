@@ -31,6 +31,11 @@ fn identity() -> GetCallerIdentityResponse {
             privilege: Privilege::Grant.into(),
             scope: scope(&[]),
         }],
+        policies: vec![CallerPolicy {
+            id: "no-strangers".into(),
+            effect: PolicyEffect::Forbid.into(),
+            says: "Partners\nonly.".into(),
+        }],
     }
 }
 
@@ -44,7 +49,7 @@ fn account(id: &str, recipients: Recipients) -> Account {
 }
 
 #[tokio::test]
-async fn whoami_tells_the_name_the_credentials_the_roles_and_what_they_allow_where() {
+async fn whoami_tells_the_name_the_credentials_the_roles_what_they_allow_where_and_the_policies() {
     let service = Service::answering([Answer::Identity(identity()), Answer::Identity(identity())]).await;
     let out = run(&service, "whoami").await.ok().out;
     let url = service.url();
@@ -55,6 +60,7 @@ async fn whoami_tells_the_name_the_credentials_the_roles_and_what_they_allow_whe
         vec!["Service", &url],
         vec!["operator viewer", "al*", "012345678901"],
         vec!["grant", "all"],
+        vec!["no-strangers", "forbid", "Partners only."],
     ] {
         let has_all = |line: &str| cells.iter().all(|cell| line.contains(cell));
         assert!(out.lines().any(has_all), "{cells:?}: {out}");
@@ -62,6 +68,7 @@ async fn whoami_tells_the_name_the_credentials_the_roles_and_what_they_allow_whe
     let json = run(&service, "whoami -o json").await.ok().json();
     assert_eq!(json["roleBindings"][0]["scope"]["accountIds"][0], "012345678901");
     assert_eq!(json["credentials"][1], "CREDENTIAL_KIND_TOKEN");
+    assert_eq!(json["policies"][0]["effect"], "POLICY_EFFECT_FORBID");
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
 //! Who the caller is, and what it may see: `AccessService`, and reads of the changes that a caller asked for.
 
+use std::fs;
+
 use sharewarden_client::proto::v1::{
     AccountScope, CredentialKind, GetCallerIdentityRequest, GetChangeRequest, GrantSharePermissionRequest,
-    ListAccountsRequest, ListAccountsResponse, ListAuditEntriesRequest, ListChangesRequest, Privilege, Recipients,
-    access_service_client::AccessServiceClient,
+    ListAccountsRequest, ListAccountsResponse, ListAuditEntriesRequest, ListChangesRequest, PolicyEffect, Privilege,
+    Recipients, access_service_client::AccessServiceClient,
 };
 use sharewarden_testkit::{
     credentials::{AUDIENCE, ISSUER, ServerFiles, TokenKey, claims, jwks},
@@ -122,6 +124,43 @@ async fn a_caller_learns_its_name_its_credentials_its_roles_and_what_it_may_do_w
         .await
         .unwrap_err();
     assert_eq!(status.code(), Code::Unauthenticated);
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn a_caller_learns_which_policies_speak_of_it_and_what_they_say() {
+    let policies = tempfile::tempdir().unwrap();
+    let text = "@id(\"pipelines\") permit (principal in Sharewarden::PrincipalGroup::\"pipelines\", action, resource);
+                @id(\"night\") @says(\"Nothing at night.\") forbid (principal, action, resource) when { context.hour < 6 };";
+    fs::write(policies.path().join("a.cedar"), text).unwrap();
+    let stack = Stack::start_with(&format!(
+        "policy.directory = \"{}\"\n{ROLES}groups = [{{ name = \"pipelines\", principals = [\"member\"] }}]\n",
+        policies.path().display()
+    ))
+    .await;
+    let mut access = access(&stack).await;
+    let mut told = async |name| {
+        let answer = access
+            .get_caller_identity(from(name, GetCallerIdentityRequest {}))
+            .await;
+        let policies = answer.unwrap().into_inner().policies.into_iter();
+        let told = policies.map(|policy| (policy.effect(), policy.says, policy.id));
+        told.collect::<Vec<_>>()
+    };
+    let night = (PolicyEffect::Forbid, "Nothing at night.".to_owned(), "night".to_owned());
+    let pipelines = (PolicyEffect::Permit, String::new(), "pipelines".to_owned());
+    assert_eq!(told("member").await, [night.clone(), pipelines]);
+    assert_eq!(
+        told("reader").await,
+        std::slice::from_ref(&night),
+        "a viewer has no policy for changes"
+    );
+    let operator = told("build-7").await;
+    assert_eq!(operator[0], night);
+    let (effect, says, id) = &operator[1];
+    assert_eq!(*effect, PolicyEffect::Permit);
+    assert_eq!(says, "build-* has the role operator in 111122223333.");
+    assert!(id.starts_with("roles.operator.") && operator.len() == 2, "{operator:?}");
     stack.end().await;
 }
 

@@ -11,12 +11,13 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     audit::{Audit, ExportRange},
+    domain::PolicyDigest,
     ledger::{
         Hash, VerifierKey,
-        export::{self, Header},
+        export::{self, Header, PolicySetText},
         verify::Verifier,
     },
-    store::{archive::ArchiveRange, audit::Archived},
+    store::{archive::ArchiveRange, audit::Archived, policy_sets},
 };
 
 use super::Error;
@@ -97,6 +98,25 @@ async fn export(
         out.write_all(text.as_bytes()).map_err(failed)?;
         text.clear();
         written(count);
+    }
+    let digests: Vec<_> = writer.policy_sets().map(PolicyDigest::from).collect();
+    let mut texts = policy_sets::texts(&audit.database, &digests)
+        .await
+        .map_err(|error| export_failed(error.into()))?;
+    for digest in digests {
+        match texts.remove(&digest) {
+            Some(set) => {
+                let set = PolicySetText {
+                    digest: *digest.as_bytes(),
+                    text: set,
+                };
+                writer.policy_set(&set, &mut text).map_err(encoding_failed)?;
+            }
+            None => tracing::warn!(
+                policy_set = %digest, account_id = %range.account,
+                "the text of a policy set is missing, so the archive does not have it"
+            ),
+        }
     }
     out.write_all(text.as_bytes()).map_err(failed)
 }

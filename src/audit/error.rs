@@ -1,6 +1,9 @@
 //! Errors of the audit use cases. They do not depend on gRPC.
 
-use crate::{domain::AccountId, store::StoreError};
+use crate::{
+    domain::{AccountId, PolicyDigest},
+    store::StoreError,
+};
 
 /// Why a use case failed.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +63,9 @@ pub enum Error {
         /// The account of the checkpoint.
         account: AccountId,
     },
+    /// The text of the policy set is not kept.
+    #[error("the text of the policy set {0} is not kept")]
+    PolicySetNotFound(PolicyDigest),
     /// The server is shutting down, which ends every watch and export.
     #[error("the server is shutting down")]
     Stopping,

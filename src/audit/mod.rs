@@ -16,6 +16,7 @@ mod export;
 mod keys;
 mod known;
 mod list;
+mod policy_sets;
 mod proofs;
 mod reads;
 mod shares;

@@ -131,6 +131,12 @@ impl PolicyDigest {
     }
 }
 
+impl From<[u8; 32]> for PolicyDigest {
+    fn from(digest: [u8; 32]) -> Self {
+        Self(digest)
+    }
+}
+
 /// 64 hexadecimal digits, in lower case.
 impl fmt::Display for PolicyDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -33,6 +33,9 @@ pub fn intent() -> Intent {
     }
 }
 
+/// The text of the policy set of [`decision`].
+pub const EXAMPLE_SET: &str = "an example";
+
 /// A decision with every fact.
 pub fn decision() -> Decision {
     Decision {
@@ -49,6 +52,6 @@ pub fn decision() -> Decision {
             unknown: None,
         },
         policies: vec![PolicyId::from("pipelines-share".to_owned())],
-        policy_set: PolicyDigest::of("an example"),
+        policy_set: PolicyDigest::of(EXAMPLE_SET),
     }
 }

@@ -89,6 +89,13 @@ impl NamesAccounts for v1::GetCallerIdentityRequest {
     }
 }
 
+impl NamesAccounts for v1::GetPolicySetRequest {
+    fn accounts(&self) -> NamedAccounts<'_> {
+        // A set is of all accounts, and entries of any account can name it.
+        NamedAccounts::Caller
+    }
+}
+
 impl NamesAccounts for v1::ListAccountsRequest {
     fn accounts(&self) -> NamedAccounts<'_> {
         NamedAccounts::Caller

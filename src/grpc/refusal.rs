@@ -159,7 +159,8 @@ fn code(reason: ErrorReason) -> Code {
         | ErrorReason::PermissionNotFound
         | ErrorReason::ChangeNotFound
         | ErrorReason::EntryNotFound
-        | ErrorReason::CheckpointNotFound => Code::NotFound,
+        | ErrorReason::CheckpointNotFound
+        | ErrorReason::PolicySetNotFound => Code::NotFound,
         ErrorReason::LedgerTampered => Code::DataLoss,
         ErrorReason::ChangePending | ErrorReason::ChangeUnconfirmed | ErrorReason::CallTimedOut => {
             Code::DeadlineExceeded
@@ -207,6 +208,7 @@ fn retry_after(reason: ErrorReason) -> Option<Duration> {
         | ErrorReason::EntryNotFound
         | ErrorReason::EntryArchived
         | ErrorReason::CheckpointNotFound
+        | ErrorReason::PolicySetNotFound
         | ErrorReason::LedgerTampered
         | ErrorReason::InvalidSignature
         | ErrorReason::Unimplemented

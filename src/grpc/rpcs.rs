@@ -46,6 +46,7 @@ const RPCS: &[Rpc] = rpcs! {
         SummarizeAuditEntries: Some(Read), Some(Calls);
         WatchAuditEntries: Some(Read), Some(Streams);
         ExportAuditEntries: Some(Export), Some(Streams);
+        GetPolicySet: Some(Export), Some(Calls);
         GetCheckpoint: Some(Prove), Some(Calls);
         AddCheckpointSignatures: Some(Prove), Some(Calls);
         GetInclusionProof: Some(Prove), Some(Calls);

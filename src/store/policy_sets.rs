@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    domain::PolicyDigest,
-    store::{connection::Database, error::StoreError, rows::parse},
+    domain::{PolicyDigest, Timestamp},
+    store::{
+        connection::Database,
+        error::StoreError,
+        rows::{count, parse},
+    },
 };
 
 const TABLE: &str = "policy_set";
@@ -22,6 +26,45 @@ pub async fn keep(database: &Database, digest: PolicyDigest, text: &str) -> Resu
     );
     database.run(async |conn| query.execute(conn).await).await?;
     Ok(())
+}
+
+/// A part of the text of a set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicySetPart {
+    /// The part.
+    pub text: String,
+    /// The number of characters of the whole text.
+    pub length: u64,
+    /// When a replica first stored the text.
+    pub first_used_at: Timestamp,
+}
+
+/// Reads at most `characters` of the text of a set, from the character `start` on. None if the text is not kept.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn part(
+    database: &Database,
+    digest: PolicyDigest,
+    start: u32,
+    characters: u32,
+) -> Result<Option<PolicySetPart>, StoreError> {
+    let query = sqlx::query!(
+        r#"SELECT substr(text, $2::bigint::integer + 1, $3::bigint::integer) AS "part!", length(text) AS "length!", first_used_at
+           FROM policy_set WHERE digest = $1"#,
+        digest.to_string(),
+        i64::from(start),
+        i64::from(characters),
+    );
+    let row = database.run(async |conn| query.fetch_optional(conn).await).await?;
+    row.map(|row| {
+        Ok(PolicySetPart {
+            text: row.part,
+            length: count(TABLE, row.length.into())?,
+            first_used_at: Timestamp::new(row.first_used_at),
+        })
+    })
+    .transpose()
 }
 
 /// The texts of these sets, without those that are not kept.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sharewarden::{
     archive::Month,
+    domain::{PolicyDigest, example::EXAMPLE_SET},
     ledger::{Hash, check::verify_inclusion},
     proto::v1::{self, export_audit_entries_response::Part},
 };
@@ -15,6 +16,12 @@ use crate::history::{archive, audit, key, months_ago, plan, service, sizes, veri
 async fn archived_files_verify_and_continue_into_the_remaining_entries() {
     let (stack, folder) = (service().await, tempfile::tempdir().unwrap());
     let before: BTreeMap<_, _> = sizes(&stack).await.into_iter().collect();
+    sqlx::query("INSERT INTO policy_set (digest, text) VALUES ($1, $2)")
+        .bind(PolicyDigest::of(EXAMPLE_SET).to_string())
+        .bind(EXAMPLE_SET)
+        .execute(&stack.pool)
+        .await
+        .unwrap();
     let files = archive(&stack, &plan(months_ago(2), folder.path())).await.unwrap();
     assert!(
         files.len() > 100,
@@ -25,6 +32,7 @@ async fn archived_files_verify_and_continue_into_the_remaining_entries() {
     let mut next: BTreeMap<String, u64> = BTreeMap::new();
     for file in &files {
         let verified = verify(file, key(&stack));
+        assert_eq!(verified.missing_policy_sets, [[0; 32]; 0]);
         let account = verified.account.to_string();
         let end = next.entry(account).or_default();
         assert_eq!(verified.start_index, *end, "no entry is missing between two files");

@@ -6,6 +6,7 @@ mod audit;
 mod auditor;
 mod checkpoints;
 mod export;
+mod policy_sets;
 mod proofs;
 mod rewritten_history;
 mod state;

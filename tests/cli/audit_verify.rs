@@ -4,6 +4,7 @@ use std::{fs, io::Write, path::Path};
 
 use flate2::write::GzEncoder;
 use sharewarden::{
+    domain::{PolicyDigest, example::EXAMPLE_SET},
     ledger::{Frontier, SigningKey},
     proto::v1::{watch_audit_entries_response::Event, *},
 };
@@ -57,6 +58,30 @@ async fn an_export_is_verified_offline_and_unverified_facts_are_listed() {
     assert_eq!(json["signedBy"][0], ledger.vkey());
     let unverified = json["unverified"].as_array().unwrap();
     assert_eq!(unverified.len(), 2, "{json}");
+}
+
+#[tokio::test]
+async fn the_text_of_a_policy_set_is_verified_and_a_missing_one_is_listed() {
+    let ledger = Ledger::of(3);
+    let export = ledger.export();
+    let set = export.lines().last().unwrap();
+    assert!(set.starts_with("{\"policy_set\":"), "{set}");
+    let digest = PolicyDigest::of(EXAMPLE_SET);
+    let missing = format!("the decisions by the policy set {digest}: its text is missing");
+    let verify = async |export: &str| verify_text(&ledger, export, &[]).await;
+    assert!(!verify(&export).await.ok().out.contains("policy set"));
+    let stripped = export.replace(&format!("{set}\n"), "");
+    let out = verify(&stripped).await.ok().out;
+    assert!(
+        out.split_whitespace().collect::<Vec<_>>().join(" ").contains(&missing),
+        "{out}"
+    );
+    let (code, text) = verify(&export.replace("\"an example\"", "\"another\"")).await.failure();
+    assert_eq!(code, 9);
+    assert!(
+        text.contains(&format!("policy set {digest}: its text does not match its digest")),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -129,7 +154,7 @@ async fn a_file_with_damaged_line_ends_is_refused() {
         (String::new(), not_an_export.clone() + "it is empty"),
         (format!("\u{feff}{good}"), not_an_export.clone()),
         (good.replace('\n', "\r\n"), not_an_export),
-        (good.trim_end().to_owned(), entry(19)),
+        (good.trim_end().to_owned(), entry(20)),
         (good.replacen("reason 7", "reason 7\n", 1), entry(7)),
         (good.clone() + "\n", entry(20)),
         (good.repeat(2), entry(20)),

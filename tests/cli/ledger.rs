@@ -10,7 +10,7 @@ use sharewarden::{
     },
     ledger::{
         Checkpoint, Frontier, Hash, SigningKey, TileId, Tiles,
-        export::{ExportWriter, Header},
+        export::{ExportWriter, Header, PolicySetText},
         merkle::leaf_hash,
         proof,
     },
@@ -132,6 +132,14 @@ impl Ledger {
         let mut writer = ExportWriter::begin(&header, &mut text).unwrap();
         for (line, hash) in self.lines.iter().zip(&self.hashes).skip(start) {
             writer.entry(line, hash, &mut text).unwrap();
+        }
+        // The set of the example is the only one.
+        for digest in writer.policy_sets() {
+            let set = PolicySetText {
+                digest,
+                text: example::EXAMPLE_SET.into(),
+            };
+            writer.policy_set(&set, &mut text).unwrap();
         }
         text
     }

@@ -2,11 +2,17 @@
 
 use std::pin::Pin;
 
-use sharewarden::proto::v1::{audit_service_server::AuditService, *};
+use sharewarden::{
+    domain::{PolicyDigest, example::EXAMPLE_SET},
+    proto::v1::{audit_service_server::AuditService, *},
+};
 use tokio_stream::{Stream, StreamExt};
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
-use crate::service::{Answer, Asked, Scripted, answer};
+use crate::{
+    answers::error,
+    service::{Answer, Asked, Scripted, answer},
+};
 
 /// The messages of a stream, and how it ends.
 pub(crate) struct Streamed<T> {
@@ -95,6 +101,28 @@ impl AuditService for Scripted {
     ) -> Result<Response<Self::ExportAuditEntriesStream>, Status> {
         let streamed: Result<Response<Streamed<_>>, Status> = answer!(self, request, Export);
         streamed.map(|response| response.map(stream))
+    }
+    async fn get_policy_set(
+        &self,
+        request: Request<GetPolicySetRequest>,
+    ) -> Result<Response<GetPolicySetResponse>, Status> {
+        // The set of the example, in parts of four characters. Not a part of the script: exports read it without being told.
+        let GetPolicySetRequest { digest, start } = request.into_inner();
+        let (text, start) = (EXAMPLE_SET, usize::try_from(start).unwrap());
+        if digest != PolicyDigest::of(text).to_string() {
+            return Err(error(
+                Code::NotFound,
+                ErrorReason::PolicySetNotFound,
+                "it is not kept",
+                &[],
+            ));
+        }
+        let end = text.len().min(start + 4);
+        Ok(Response::new(GetPolicySetResponse {
+            text: text[start..end].into(),
+            next_start: if end < text.len() { end as u64 } else { 0 },
+            first_use_time: None,
+        }))
     }
     async fn get_checkpoint(
         &self,

@@ -232,6 +232,7 @@ impl ErrorClass {
             | R::PermissionNotFound
             | R::ChangeNotFound
             | R::EntryNotFound
+            | R::PolicySetNotFound
             | R::EntryArchived
             | R::CheckpointNotFound
             | R::NotYetCovered

@@ -6,19 +6,32 @@
 //! 3. After the last entry of each tile and after the last entry of the export: a line with the stored leaf hashes of
 //!    the entries since the previous such line. These hashes prove nothing. They tell a verifier which entry is
 //!    wrong.
+//! 4. The texts of the policy sets that decisions in the entries name, in the order of their digests. Each is the
+//!    SHA-256 of its text, so the entries prove the texts. A text that the service does not have is left out. The
+//!    first version of the format has no such lines.
 //!
 //! An export is one file. Each line ends with one line feed. The header and the hash lines are exactly what `to_line`
 //! writes, and an entry is canonical. A reader refuses any other text, so that two readers cannot read one file
 //! differently. An export without entries is refused too, because nothing would be verified: no account has a checkpoint
 //! before its first entry.
 
+use std::collections::BTreeSet;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, merkle::Hash, tile::WIDTH};
+use crate::{
+    AccountId,
+    merkle::{Hash, hex},
+    tile::WIDTH,
+    verify::member,
+};
 
 /// The name of the format, with its version.
-pub const FORMAT: &str = "sharewarden.export.v1";
+pub const FORMAT: &str = "sharewarden.export.v2";
+
+/// The name of the first version.
+const FIRST_FORMAT: &str = "sharewarden.export.v1";
 
 /// The first bytes of an entry's line. No other line begins with them.
 pub const ENTRY_PREFIX: &str = r#"{"account_id""#;
@@ -73,9 +86,13 @@ impl Header {
     /// # Errors
     /// Returns none: strings and integers can always be written as JSON.
     pub fn to_line(&self) -> Result<String, LineError> {
+        self.to_line_of(FORMAT)
+    }
+
+    fn to_line_of(&self, format: &str) -> Result<String, LineError> {
         let encode = |hashes: &[Hash]| hashes.iter().map(|hash| STANDARD.encode(hash)).collect();
         Ok(serde_json::to_string(&HeaderLine {
-            format: FORMAT.into(),
+            format: format.into(),
             account_id: self.account.to_string(),
             start_index: self.start_index,
             end_index: self.end_index,
@@ -85,13 +102,19 @@ impl Header {
         })?)
     }
 
-    /// Parses [`to_line`](Self::to_line).
+    /// Parses [`to_line`](Self::to_line), and the same line of the first version of the format.
     ///
     /// # Errors
-    /// If the line is not a header in this format.
+    /// If the line is not a header in one of these formats.
     pub fn parse(line: &[u8]) -> Result<Self, LineError> {
-        let header = Self::of_line(serde_json::from_slice(line)?)?;
-        match header.to_line()?.as_bytes() == line {
+        let parsed: HeaderLine = serde_json::from_slice(line)?;
+        let format = match &*parsed.format {
+            FIRST_FORMAT => FIRST_FORMAT,
+            FORMAT => FORMAT,
+            _ => return Err(LineError::Member("format")),
+        };
+        let header = Self::of_line(parsed)?;
+        match header.to_line_of(format)?.as_bytes() == line {
             true => Ok(header),
             false => Err(LineError::NotCanonical),
         }
@@ -102,9 +125,6 @@ impl Header {
             let hash = |text: &String| STANDARD.decode(text).ok()?.try_into().ok();
             hashes.iter().map(hash).collect()
         };
-        if line.format != FORMAT {
-            return Err(LineError::Member("format"));
-        }
         Ok(Self {
             account: line.account_id.parse().map_err(|_| LineError::Member("account_id"))?,
             start_index: line.start_index,
@@ -171,6 +191,71 @@ fn leaf_hashes_members(line: &[u8]) -> Option<(&[u8], u64)> {
     (end_index.to_string().as_bytes() == digits).then_some((base64, end_index))
 }
 
+/// A line with the text of a policy set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicySetText {
+    /// The SHA-256 of the text, by which entries name the set.
+    pub digest: Hash,
+    /// The accounts, groups, policies, schema and time zone, byte for byte as they were hashed.
+    pub text: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicySetLine {
+    policy_set: String,
+    text: String,
+}
+
+impl PolicySetText {
+    /// The line, without a line feed.
+    ///
+    /// # Errors
+    /// Returns none: strings can always be written as JSON.
+    pub fn to_line(&self) -> Result<String, LineError> {
+        Ok(serde_json::to_string(&PolicySetLine {
+            policy_set: hex(&self.digest),
+            text: self.text.clone(),
+        })?)
+    }
+
+    /// Parses [`to_line`](Self::to_line).
+    ///
+    /// # Errors
+    /// If the line is not such a line.
+    pub fn parse(line: &[u8]) -> Result<Self, LineError> {
+        let parsed: PolicySetLine = serde_json::from_slice(line)?;
+        let digest = policy_set_digest(parsed.policy_set.as_bytes()).ok_or(LineError::Member("policy_set"))?;
+        let set = Self {
+            digest,
+            text: parsed.text,
+        };
+        match set.to_line()?.as_bytes() == line {
+            true => Ok(set),
+            false => Err(LineError::NotCanonical),
+        }
+    }
+}
+
+/// The digest of a policy set: 64 hexadecimal digits in lower case.
+fn policy_set_digest(text: &[u8]) -> Option<Hash> {
+    let digit = |byte: u8| (byte as char).to_digit(16).filter(|_| !byte.is_ascii_uppercase());
+    let digits: &[u8; 64] = text.try_into().ok()?;
+    let mut digest = [0; 32];
+    for (byte, [high, low]) in digest.iter_mut().zip(digits.as_chunks::<2>().0) {
+        *byte = u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()?;
+    }
+    Some(digest)
+}
+
+/// The policy set that the decision in the body of an entry names. None if there is no decision, or it names none. This is
+/// so for every kind of entry, known or not.
+pub fn policy_set_of(body: &[u8]) -> Option<Hash> {
+    let decision = member(body, b"decision")?;
+    let name = member(decision, b"policy_set")?;
+    policy_set_digest(name.strip_prefix(b"\"")?.strip_suffix(b"\"")?)
+}
+
 /// True if a hash line follows the entry at `next_index - 1`.
 pub fn hashes_are_due(next_index: u64, end_index: u64) -> bool {
     next_index.is_multiple_of(WIDTH as u64) || next_index == end_index
@@ -181,6 +266,7 @@ pub fn hashes_are_due(next_index: u64, end_index: u64) -> bool {
 pub struct ExportWriter {
     pending: LeafHashes,
     end_index: u64,
+    policy_sets: BTreeSet<Hash>,
 }
 
 impl ExportWriter {
@@ -196,6 +282,7 @@ impl ExportWriter {
                 end_index: header.start_index,
             },
             end_index: header.end_index,
+            policy_sets: BTreeSet::new(),
         })
     }
 
@@ -205,12 +292,29 @@ impl ExportWriter {
     /// Returns none: see [`LeafHashes::to_line`].
     pub fn entry(&mut self, line: &str, leaf_hash: &Hash, out: &mut String) -> Result<(), LineError> {
         put_line(line, out);
+        let body = member(line.as_bytes(), b"body");
+        self.policy_sets.extend(body.and_then(policy_set_of));
         self.pending.hashes.push(*leaf_hash);
         self.pending.end_index += 1;
         if hashes_are_due(self.pending.end_index, self.end_index) {
             put_line(&self.pending.to_line()?, out);
             self.pending.hashes.clear();
         }
+        Ok(())
+    }
+
+    /// The policy sets that the entries so far name, in the order of their digests.
+    pub fn policy_sets(&self) -> impl Iterator<Item = Hash> {
+        self.policy_sets.iter().copied()
+    }
+
+    /// Writes the text of a policy set. Call it after the last entry, for each of [`policy_sets`](Self::policy_sets) in
+    /// their order.
+    ///
+    /// # Errors
+    /// Returns none: see [`PolicySetText::to_line`].
+    pub fn policy_set(&self, set: &PolicySetText, out: &mut String) -> Result<(), LineError> {
+        put_line(&set.to_line()?, out);
         Ok(())
     }
 

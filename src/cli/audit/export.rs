@@ -10,7 +10,7 @@ use std::{
 use clap::{Args, ValueEnum};
 use tempfile::NamedTempFile;
 
-use super::{formats::Encoder, ledger_stream::LedgerStream, verifier_keys::unwritable};
+use super::{formats::Encoder, ledger_stream::LedgerStream, policy_sets, verifier_keys::unwritable};
 use crate::{
     cli::{
         connection::Client,
@@ -19,6 +19,7 @@ use crate::{
         options::ClientOptions,
         progress::ProgressMeter,
     },
+    ledger::merkle::hex,
     proto::v1::ExportAuditEntriesRequest,
 };
 
@@ -80,14 +81,14 @@ pub(super) async fn export(
                 Some(_) => ProgressMeter::hidden(),
                 None => ProgressMeter::of(console, &what, "entries"),
             };
-            write(&mut ledger, args.format, progress, console, &mut print).await?;
+            write(client, &mut ledger, args.format, progress, console, &mut print).await?;
             Ok(())
         }
         Some(path) => {
             let mut file = NewFile::create(&path)?;
             let mut append = |text: &str, _: &mut Console<'_>| Ok(file.write(text)?);
             let progress = ProgressMeter::of(console, &what, "entries");
-            let entries = write(&mut ledger, args.format, progress, console, &mut append).await?;
+            let entries = write(client, &mut ledger, args.format, progress, console, &mut append).await?;
             file.complete()?;
             console.note(format_args!("note: {entries} entries are in {}", path.display()));
             Ok(())
@@ -96,6 +97,7 @@ pub(super) async fn export(
 }
 
 async fn write(
+    client: &Client,
     ledger: &mut LedgerStream<'_>,
     format: ExportFormat,
     progress: ProgressMeter,
@@ -115,6 +117,17 @@ async fn write(
         text.clear();
         done += entries.len() as u64;
         progress.done(done);
+    }
+    for digest in encoder.policy_sets() {
+        match policy_sets::text(client, digest).await? {
+            Some(set) => encoder.policy_set(&set, &mut text)?,
+            None => console.note(format_args!(
+                "warning: the service does not have the text of the policy set {}, so its decisions cannot be made again",
+                hex(&digest)
+            )),
+        }
+        put(&text, console)?;
+        text.clear();
     }
     put(&text, console)?;
     Ok(done)

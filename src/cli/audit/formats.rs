@@ -9,7 +9,7 @@ use crate::{
     ledger::{
         Hash,
         checkpoint::Checkpoint,
-        export::{ExportWriter, Header, LineError},
+        export::{ExportWriter, Header, LineError, PolicySetText},
     },
 };
 
@@ -64,6 +64,22 @@ impl Encoder {
             }
         }
         Ok(())
+    }
+
+    /// The policy sets that the entries name, if the format has their texts.
+    pub(super) fn policy_sets(&self) -> Vec<Hash> {
+        match self {
+            Self::Jsonl(writer) => writer.policy_sets().collect(),
+            Self::Csv | Self::Ocsf(_) | Self::CloudEvents(_) => Vec::new(),
+        }
+    }
+
+    /// Appends the text of one of [`policy_sets`](Self::policy_sets) to `out`.
+    pub(super) fn policy_set(&self, set: &PolicySetText, out: &mut String) -> Result<(), Failure> {
+        match self {
+            Self::Jsonl(writer) => writer.policy_set(set, out).map_err(unwritten),
+            Self::Csv | Self::Ocsf(_) | Self::CloudEvents(_) => Ok(()),
+        }
     }
 }
 

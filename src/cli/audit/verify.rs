@@ -23,6 +23,7 @@ use crate::{
         text::one_line,
     },
     domain::AccountId,
+    domain::PolicyDigest,
     ledger::{
         VerifierKey,
         verify::{LedgerError, VerifiedRange, VerifyError},
@@ -266,6 +267,10 @@ fn unknown(verified: &VerifiedRange) -> Vec<String> {
             size - 1
         ));
     }
+    unknown.extend(verified.missing_policy_sets.iter().map(|digest| {
+        let digest = PolicyDigest::from(*digest);
+        format!("the decisions by the policy set {digest}: its text is missing")
+    }));
     match &verified.older {
         Some(older) if !older.is_prefix => unknown.push(format!(
             "whether the ledger begins with the {} entries of --against: verify an export that has them",

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::{
     ledger_stream::{self, LedgerStream, OpenError},
+    policy_sets,
     show::invalid_response,
     state::FollowedLedger,
     verify::{self, VerifyArgs, failure},
@@ -114,6 +115,11 @@ async fn ledger(
             }
         }
         progress.done(verifier.progress().done);
+    }
+    for digest in verifier.policy_sets().collect::<Vec<_>>() {
+        if let Some(set) = policy_sets::text(client, digest).await? {
+            verifier.policy_set(&set).map_err(|wrong| failure(&wrong))?;
+        }
     }
     let verified = verifier.finish().map_err(|wrong| failure(&wrong))?;
     drop(progress);

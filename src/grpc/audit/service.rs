@@ -17,7 +17,7 @@ use crate::{
     store::audit::EntryFilter,
 };
 
-use super::{parse, present, proofs, stream};
+use super::{parse, policy_sets, present, proofs, stream};
 
 /// The largest entry, share, and summary as a message, in bytes. A page of entries ends early.
 const ENTRY_BYTES: usize = 32 * 1024;
@@ -139,6 +139,13 @@ impl AuditService for AuditApi {
         request: Request<v1::ExportAuditEntriesRequest>,
     ) -> Result<Response<stream::ExportStream>, Status> {
         stream::export(self, request).await
+    }
+
+    async fn get_policy_set(
+        &self,
+        request: Request<v1::GetPolicySetRequest>,
+    ) -> Result<Response<v1::GetPolicySetResponse>, Status> {
+        policy_sets::policy_set(self, request).await
     }
 
     async fn get_checkpoint(

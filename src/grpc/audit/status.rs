@@ -43,6 +43,11 @@ fn refusal(error: Error) -> Refusal {
         .with("log_index", log_index)
         .with("location", location)
         .with("sha256", crate::ledger::merkle::hex(&sha256)),
+        Error::PolicySetNotFound(digest) => Refusal::new(
+            ErrorReason::PolicySetNotFound,
+            format!("No text of a policy set with the digest {digest} is kept; check the digest."),
+        )
+        .with("digest", digest),
         Error::TooManyCounts => status::field_violations(vec![FieldViolation::new(
             "group_by",
             format!(

@@ -40,6 +40,18 @@ pub(super) fn read_object<'a>(text: &'a [u8], member: impl FnMut(&'a [u8], &'a [
     }
 }
 
+/// The value of a member of an object. None if the text is not a canonical object, or has no such member.
+pub(crate) fn member<'a>(text: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
+    let mut found = None;
+    let is_wanted = |name: &[u8], value| {
+        if name == wanted {
+            found = Some(value);
+        }
+    };
+    read_object(text, is_wanted).ok()?;
+    found
+}
+
 struct CanonicalReader<'a> {
     text: &'a [u8],
     at: usize,

@@ -82,6 +82,14 @@ pub enum LedgerError {
     /// The older checkpoint is malformed or not trusted.
     #[error("the older checkpoint cannot be trusted: {0}")]
     Older(CheckpointError),
+    /// The text of a policy set is wrong.
+    #[error("policy set {digest}: {what}")]
+    PolicySet {
+        /// The digest of the line.
+        digest: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// The range is empty, so that nothing was verified.
     #[error("the export has no entries: nothing was verified")]
     NoEntries,
@@ -177,6 +185,7 @@ impl LedgerError {
             Self::Checkpoint(_)
             | Self::Older(_)
             | Self::NoEntries
+            | Self::PolicySet { .. }
             | Self::Range { .. }
             | Self::NeedlessProof { .. } => None,
             Self::LeftHashes { start_index } | Self::Rewritten { start_index, .. } => Some(*start_index),

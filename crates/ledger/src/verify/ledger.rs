@@ -1,5 +1,9 @@
 //! Verifies the entries of one ledger in order, from any source.
 
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
 use super::{
     error::{EntryError, LedgerError, VerifyError},
     line::{LinePosition, RecordedAt},
@@ -9,9 +13,9 @@ use crate::{
     AccountId,
     check::verify_consistency,
     checkpoint::{SignedCheckpoint, open},
-    export::Header,
+    export::{Header, PolicySetText},
     key::VerifierKey,
-    merkle::{Frontier, Hash, leaf_hash},
+    merkle::{Frontier, Hash, hex, leaf_hash},
 };
 
 /// Verifies the entries of one ledger.
@@ -26,7 +30,14 @@ pub struct LedgerVerifier {
     /// The tree so far. Its size is the index of the next entry.
     tree: Frontier,
     last_recorded_at: Option<RecordedAt>,
+    /// The policy sets that the entries name, each with whether its text was verified.
+    policy_sets: BTreeMap<Hash, bool>,
+    /// The last policy set whose text was verified.
+    last_policy_set: Option<Hash>,
 }
+
+/// Maximum policy sets that the entries of one export name. It bounds the memory for a hostile file.
+const MAX_POLICY_SETS: usize = 1 << 16;
 
 /// A range of entries that was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +52,8 @@ pub struct VerifiedRange {
     pub checkpoint: SignedCheckpoint,
     /// The older checkpoint, if one was given.
     pub older: Option<OlderCheckpoint>,
+    /// The policy sets that the entries name and whose texts were not among the lines.
+    pub missing_policy_sets: Vec<Hash>,
 }
 
 /// The older checkpoint that the auditor kept.
@@ -98,6 +111,8 @@ impl LedgerVerifier {
             }),
             tree,
             last_recorded_at: None,
+            policy_sets: BTreeMap::new(),
+            last_policy_set: None,
         };
         verifier.compare_checkpoints()?;
         verifier.compare_with_older()?;
@@ -135,13 +150,46 @@ impl LedgerVerifier {
         if !leads_to_it {
             return Err(self.rewritten(size, false));
         }
+        let missing = self.policy_sets.iter().filter(|(_, is_verified)| !**is_verified);
         Ok(VerifiedRange {
             account: self.account,
             start_index: self.start_index,
             end_index: self.end_index,
             checkpoint: self.checkpoint,
             older: self.older,
+            missing_policy_sets: missing.map(|(digest, _)| *digest).collect(),
         })
+    }
+
+    /// Verifies the text of a policy set, after the last entry. Entries must name it, and the digests must be in order.
+    ///
+    /// # Errors
+    /// If it is not the text that the entries name, or is out of order.
+    pub fn policy_set(&mut self, set: &PolicySetText) -> Result<(), VerifyError> {
+        let wrong = |what| VerifyError::Ledger {
+            account: self.account,
+            error: LedgerError::PolicySet {
+                digest: hex(&set.digest),
+                what,
+            },
+        };
+        if self.last_policy_set.is_some_and(|last| last >= set.digest) {
+            return Err(wrong("it is repeated, or out of order"));
+        }
+        if <Hash>::from(Sha256::digest(&set.text)) != set.digest {
+            return Err(wrong("its text does not match its digest: one of them was changed"));
+        }
+        let Some(is_verified) = self.policy_sets.get_mut(&set.digest) else {
+            return Err(wrong("no entry names it"));
+        };
+        *is_verified = true;
+        self.last_policy_set = Some(set.digest);
+        Ok(())
+    }
+
+    /// The policy sets that the entries so far name, in the order of their digests.
+    pub fn policy_sets(&self) -> impl Iterator<Item = Hash> {
+        self.policy_sets.keys().copied()
     }
 
     /// Verified and expected entries.
@@ -180,6 +228,11 @@ impl LedgerVerifier {
         }
         if position.log_index != index {
             return Err(EntryError::OfIndex(position.log_index));
+        }
+        if let Some(digest) = position.policy_set
+            && self.policy_sets.len() < MAX_POLICY_SETS
+        {
+            self.policy_sets.entry(digest).or_insert(false);
         }
         match self.last_recorded_at.replace(position.recorded_at) {
             Some(before) if before > position.recorded_at => Err(EntryError::BackInTime {

@@ -2,7 +2,7 @@
 //! export may have millions of entries.
 
 use super::canonical::{NotCanonical, read_object};
-use crate::KindName;
+use crate::{KindName, export::policy_set_of, merkle::Hash};
 
 /// The members of an entry that fix its position.
 pub(super) struct LinePosition<'a> {
@@ -10,6 +10,8 @@ pub(super) struct LinePosition<'a> {
     pub(super) account_id: &'a [u8],
     pub(super) log_index: u64,
     pub(super) recorded_at: RecordedAt,
+    /// The policy set that a decision in the body names.
+    pub(super) policy_set: Option<Hash>,
 }
 
 /// One more than the largest schema number.
@@ -33,11 +35,15 @@ impl<'a> LinePosition<'a> {
     /// If the text is not canonical, or does not have exactly the seven members.
     pub(super) fn read(line: &'a [u8]) -> Result<Self, EntryParseError> {
         let (mut account_id, mut log_index, mut recorded_at) = (None, None, None);
+        let mut body: &[u8] = b"";
         let (mut members, mut wrong) = (0, None);
         read_object(line, |name, value| {
             let is_right = match name {
                 b"account_id" => set(&mut account_id, text(value)),
-                b"body" => value.starts_with(b"{"),
+                b"body" => {
+                    body = value;
+                    value.starts_with(b"{")
+                }
                 b"kind" => text(value).is_some_and(is_kind),
                 b"log_index" => set(&mut log_index, number(value)),
                 b"recorded_at" => set(&mut recorded_at, text(value).and_then(RecordedAt::read)),
@@ -59,6 +65,7 @@ impl<'a> LinePosition<'a> {
                 account_id,
                 log_index,
                 recorded_at,
+                policy_set: policy_set_of(body),
             }),
             _ => Err(EntryParseError::Missing(members)),
         }

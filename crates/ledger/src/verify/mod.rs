@@ -10,15 +10,19 @@ mod error;
 mod ledger;
 mod line;
 
+pub(crate) use canonical::member;
 pub use error::{EntryError, LedgerError, VerifyError};
 pub use ledger::{LedgerVerifier, OlderCheckpoint, VerifiedRange, VerifyProgress};
 
 use crate::{
-    export::{ENTRY_PREFIX, Header, LeafHashes, LineError, hashes_are_due},
+    export::{ENTRY_PREFIX, Header, LeafHashes, LineError, PolicySetText, hashes_are_due},
     key::VerifierKey,
     merkle::Hash,
     tile::WIDTH,
 };
+
+/// How the header of the first version of the format begins.
+const FIRST_HEADER: &[u8] = br#"{"format":"sharewarden.export.v1""#;
 
 /// Verifies an export file.
 #[derive(Debug)]
@@ -26,6 +30,8 @@ pub struct Verifier {
     keys: Vec<VerifierKey>,
     older: Option<String>,
     begun: Option<LedgerVerifier>,
+    /// True if texts of policy sets may follow the entries.
+    has_policy_sets: bool,
     /// The computed leaf hashes since the last hash line.
     computed: Vec<Hash>,
 }
@@ -38,6 +44,7 @@ impl Verifier {
             keys,
             older,
             begun: None,
+            has_policy_sets: false,
             computed: Vec::with_capacity(WIDTH),
         }
     }
@@ -51,6 +58,7 @@ impl Verifier {
         let Some(ledger) = &mut self.begun else {
             let header = line.map_err(str::to_owned).and_then(readable(Header::parse));
             let header = header.map_err(VerifyError::Header)?;
+            self.has_policy_sets = line.is_ok_and(|line| !line.starts_with(FIRST_HEADER));
             self.begun = Some(LedgerVerifier::new(&header, &self.keys, self.older.as_deref())?);
             return Ok(());
         };
@@ -59,7 +67,12 @@ impl Verifier {
             return hashes(ledger, &mut self.computed, line);
         }
         if index == ledger.end_index() {
-            return Err(ledger.entry_error(index, EntryError::PastTheEnd));
+            let set = match (self.has_policy_sets, line) {
+                (true, Ok(line)) => PolicySetText::parse(line).ok(),
+                _ => None,
+            };
+            let set = set.ok_or_else(|| ledger.entry_error(index, EntryError::PastTheEnd))?;
+            return ledger.policy_set(&set);
         }
         let unreadable = |error: &str| ledger.entry_error(index, EntryError::Unreadable(error.to_owned()));
         let line = line.map_err(unreadable)?;

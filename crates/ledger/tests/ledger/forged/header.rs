@@ -9,7 +9,7 @@ use crate::fixtures::key;
 
 /// The members of a valid header, each with a comma.
 const MEMBERS: [&str; 6] = [
-    r#""format":"sharewarden.export.v1","#,
+    r#""format":"sharewarden.export.v2","#,
     r#""account_id":"000011112222","#,
     r#""start_index":0,"#,
     r#""end_index":300,"#,
@@ -50,8 +50,8 @@ fn members() -> Vec<ForgedExport> {
         ("a name with an escape", "\"format\"", "\"form\\u0061t\""),
         (
             "a value with an escape",
-            "\"sharewarden.export.v1\"",
-            "\"sh\\u0061rewarden.export.v1\"",
+            "\"sharewarden.export.v2\"",
+            "\"sh\\u0061rewarden.export.v2\"",
         ),
         (
             "two end indexes, the wrong one first",
@@ -116,9 +116,9 @@ fn values() -> Vec<ForgedExport> {
         ));
     }
     let values = [
-        ("\"sharewarden.export.v1\"", "\"sharewarden.export.v2\""),
-        ("\"sharewarden.export.v1\"", "\"\""),
-        ("\"sharewarden.export.v1\"", "null"),
+        ("\"sharewarden.export.v2\"", "\"sharewarden.export.v3\""),
+        ("\"sharewarden.export.v2\"", "\"\""),
+        ("\"sharewarden.export.v2\"", "null"),
         ("\"000011112222\"", "11112222"),
         ("\"000011112222\"", "\"00001111222\""),
         ("\"000011112222\"", "\"00001111222\u{661}\""),

@@ -12,6 +12,7 @@ mod hashes;
 mod header;
 mod lines;
 mod order;
+mod policy_sets;
 
 use std::sync::LazyLock;
 
@@ -73,6 +74,7 @@ static CASES: LazyLock<Vec<ForgedExport>> = LazyLock::new(|| {
         lines::cases(),
         order::cases(),
         entries::cases(),
+        policy_sets::cases(),
     ];
     groups.into_iter().flatten().collect()
 });

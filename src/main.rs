@@ -14,7 +14,7 @@ use sharewarden::{
     clock::Clock,
     config::Config,
     domain::with_causes,
-    maintenance::{ArchiveOptions, BoxError, ConfigCommand, ConfigOptions, ConfirmOptions, Maintenance},
+    maintenance::{ArchiveOptions, BoxError, ConfigCommand, ConfigOptions, ConfirmOptions, Maintenance, PolicyCommand},
     server::{self, Server},
     telemetry::Metrics,
     workspaces::BaseCredentials,
@@ -64,6 +64,9 @@ enum ProgramCommand {
     /// Check and print the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Check, show, test and explain the policies for grants and revokes. Needs no service
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Print the script that makes a shell complete commands, accounts, Regions, images, recipients and contexts
     ///
     /// The shell then asks this program, and this program asks the service that an option, a variable or a context names.
@@ -204,6 +207,7 @@ async fn run(Arguments { client, command }: Arguments) -> ExitCode {
         ProgramCommand::Migrate(options) => maintain(Maintenance::Migrate(options), output).await,
         ProgramCommand::Finalize(options) => maintain(Maintenance::Finalize(options), output).await,
         ProgramCommand::Config(command) => maintain(Maintenance::Config(command), output).await,
+        ProgramCommand::Policy(command) => maintain(Maintenance::Policy(command), output).await,
         ProgramCommand::Completions { shell } => {
             cli::completions(shell, &command_line(), &mut io::stdout()).map_err(Into::into)
         }

@@ -14,7 +14,7 @@ const MIN_ID: usize = 13;
 
 /// A value in a table.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Cell {
+pub enum Cell {
     /// A short value, which is never cut: an account, a Region, a number.
     Short(String),
     /// A text, which may be cut at its end.
@@ -30,7 +30,7 @@ pub(super) enum Cell {
 }
 
 /// The cells of one row, each with the name of its column.
-pub(super) type TableRow = Vec<(&'static str, Cell)>;
+pub type TableRow = Vec<(&'static str, Cell)>;
 
 impl From<String> for Cell {
     fn from(value: String) -> Self {

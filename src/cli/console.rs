@@ -9,11 +9,13 @@ use serde::Serialize;
 use terminal_size::{Width, terminal_size_of};
 
 use super::{
+    cell::TableRow,
     connection::Silence,
     failure::{Exit, Failure, Stop},
     json,
     live_line::{SilenceNote, WaitingLine},
     pager,
+    table::{self, Fit},
     view::{DisplayArgs, View},
 };
 
@@ -163,6 +165,11 @@ impl<'a> Console<'a> {
     pub(super) fn print_json(&mut self, message: &impl Serialize) -> Result<(), Stop> {
         let json = json::value(message).map_err(|error| unprintable(&error))?;
         self.print_line(format_args!("{json:#}"))
+    }
+
+    /// A list as it fits the terminal. A narrow one does without these columns, the first one first.
+    pub fn list_text(&self, rows: &[TableRow], dispensable: &[&'static str]) -> String {
+        table::list(rows, Fit::Columns(dispensable), &self.view).text
     }
 
     /// Prints a note. A closed standard error is not an error.

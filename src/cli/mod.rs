@@ -58,6 +58,7 @@ pub use args::{
     StateFilter, no_csv_form,
 };
 pub use audit::{AuditCommand, KeyCommand, key};
+pub use cell::{Cell, TableRow};
 pub use changes::{ChangeStateFilter, ChangesArgs};
 pub use completions::{complete, completions};
 pub use console::{Console, colors_stdout, locale_is_utf8, terminal_width};

@@ -1,5 +1,5 @@
-//! The commands that work on the database or the configuration without a server: `config check`, `migrate`, `finalize`,
-//! `audit archive` and `audit confirm`.
+//! The commands that work on the database or the configuration without a server: `config check`, `policy`, `migrate`,
+//! `finalize`, `audit archive` and `audit confirm`.
 //!
 //! With `-o json` a command prints its results as JSON lines on standard output, and no notes. Indexes and counts of
 //! entries are texts there, as in proto3 JSON.
@@ -8,6 +8,7 @@ mod archive;
 mod config_check;
 mod confirm;
 mod migrate;
+mod policy;
 
 use std::{
     fmt::Display,
@@ -27,12 +28,15 @@ use crate::{
 pub use archive::ArchiveOptions;
 pub use config_check::ConfigCommand;
 pub use confirm::ConfirmOptions;
+pub use policy::PolicyCommand;
 
 /// A command of this room.
 #[derive(Debug)]
 pub enum Maintenance {
     /// `config check`.
     Config(ConfigCommand),
+    /// `policy`.
+    Policy(PolicyCommand),
     /// `migrate`.
     Migrate(ConfigOptions),
     /// `finalize`.
@@ -66,6 +70,7 @@ impl Maintenance {
         let results = ResultPrinter(output);
         match self {
             Self::Config(ConfigCommand::Check(options)) => config_check::check(&options, results).await,
+            Self::Policy(command) => command.run(results, console),
             Self::Migrate(options) => migrate::migrate(&options, results).await,
             Self::Finalize(options) => migrate::finalize(&options, results).await,
             Self::Archive(options) => archive::archive(options, results, console).await,

@@ -13,7 +13,7 @@ use crate::{config::ShareWith, domain::PolicyId};
 
 use super::{
     contents::{Contents, Group},
-    files::Written,
+    files::{PolicyFile, Written},
     lists::{self, ListPolicy},
     mentions::Mentions,
     parts::own_id,
@@ -31,6 +31,29 @@ impl PolicySet {
     /// # Errors
     /// All problems that were found.
     pub fn compile(source: PolicySource) -> Result<Self, PolicyProblems> {
+        Self::compile_with(source, unknown_groups)
+    }
+
+    /// Compiles files without a configuration: there are no accounts and no roles, and each group that a policy names is taken as
+    /// configured. The set refuses every change.
+    ///
+    /// # Errors
+    /// All problems that were found.
+    pub fn compile_files(files: Vec<PolicyFile>) -> Result<Self, PolicyProblems> {
+        let source = PolicySource {
+            accounts: BTreeMap::new(),
+            roles: Vec::new(),
+            groups: Vec::new(),
+            zone: "UTC".into(),
+            files,
+        };
+        Self::compile_with(source, |_, _| Vec::new())
+    }
+
+    fn compile_with(
+        source: PolicySource,
+        unknown_groups: fn(&PolicySource, &Policies) -> Vec<PolicyProblem>,
+    ) -> Result<Self, PolicyProblems> {
         let mut written = Written::of(&source.files);
         let mut problems = std::mem::take(&mut written.problems);
         let mut warnings = std::mem::take(&mut written.warnings);

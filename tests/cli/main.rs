@@ -31,6 +31,7 @@ mod jobs;
 mod json_errors;
 mod keys;
 mod ledger;
+mod policies;
 mod printing;
 mod progress;
 mod proxies;

@@ -24,6 +24,26 @@ aws = { endpoint_url = "http://127.0.0.1:7480", sts_endpoint_url = "http://127.0
 checkpoint = { name = "sharewarden-dev", key_file = "key.pem" }
 log.format = "human"
 accounts = [{ id = "111122223333", regions = ["eu-central-1"], share_with = "anyone" }]
+policy.directory = "policies"
+END
+mkdir policies new-policies
+cat > policies/limits.cedar <<END
+@id("no-strangers")
+@says("Images are shared with our own accounts only.")
+forbid (principal, action == Sharewarden::Action::"grant", resource) unless { context.recipient.configured };
+END
+cp policies/limits.cedar new-policies/
+cat > cases.test.toml <<END
+[[cases]]
+name = "a partner without a ticket"
+principal = "alice"
+action = "grant"
+image = "111122223333/eu-central-1/wsi-basewin11"
+recipient = "000011112222"
+reason = "build 7"
+time = 2026-11-30T10:00:00Z
+decision = "refused"
+policies = ["no-strangers"]
 END
 cp sharewarden.toml owner.toml
 cp "$(dirname "$(find "$TMPDIR" -name checkpoint-key.pem 2>/dev/null)")/checkpoint-key.pem" key.pem

@@ -125,13 +125,13 @@ struct CaseFile {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RequestToml {
-    principal: Option<Parsed<Principal>>,
-    credentials: Option<Vec<Parsed<Credential>>>,
+    principal: Option<RuledText<Principal>>,
+    credentials: Option<Vec<RuledText<CredentialName>>>,
     action: Option<ActionToml>,
-    image: Option<Parsed<SharePath>>,
-    recipient: Option<Parsed<AccountId>>,
-    reason: Option<Parsed<Reason>>,
-    ticket: Option<Parsed<Ticket>>,
+    image: Option<RuledText<ImagePath>>,
+    recipient: Option<RuledText<AccountId>>,
+    reason: Option<RuledText<Reason>>,
+    ticket: Option<RuledText<Ticket>>,
     time: Option<Datetime>,
     facts: Option<FactsToml>,
     tags: Option<BTreeMap<String, String>>,
@@ -144,13 +144,13 @@ struct CaseToml {
     name: String,
     decision: DecisionToml,
     policies: Option<Vec<String>>,
-    principal: Option<Parsed<Principal>>,
-    credentials: Option<Vec<Parsed<Credential>>>,
+    principal: Option<RuledText<Principal>>,
+    credentials: Option<Vec<RuledText<CredentialName>>>,
     action: Option<ActionToml>,
-    image: Option<Parsed<SharePath>>,
-    recipient: Option<Parsed<AccountId>>,
-    reason: Option<Parsed<Reason>>,
-    ticket: Option<Parsed<Ticket>>,
+    image: Option<RuledText<ImagePath>>,
+    recipient: Option<RuledText<AccountId>>,
+    reason: Option<RuledText<Reason>>,
+    ticket: Option<RuledText<Ticket>>,
     time: Option<Datetime>,
     facts: Option<FactsToml>,
     tags: Option<BTreeMap<String, String>>,
@@ -222,11 +222,11 @@ impl CaseToml {
     }
 }
 
-fn or<T: Clone>(own: Option<Parsed<T>>, default: &Option<Parsed<T>>) -> Option<T> {
+fn or<T: Clone>(own: Option<RuledText<T>>, default: &Option<RuledText<T>>) -> Option<T> {
     own.or_else(|| default.clone()).map(|parsed| parsed.0)
 }
 
-fn credentials(given: Option<&[Parsed<Credential>]>) -> Option<Vec<CredentialKind>> {
+fn credentials(given: Option<&[RuledText<CredentialName>]>) -> Option<Vec<CredentialKind>> {
     given.map(|kinds| kinds.iter().map(|kind| kind.0.0).collect())
 }
 
@@ -269,9 +269,9 @@ impl From<ActionToml> for Action {
 
 /// A text that follows the rule of its type.
 #[derive(Debug, Clone)]
-struct Parsed<T>(T);
+struct RuledText<T>(T);
 
-impl<'de, T: FromStr<Err: Display>> Deserialize<'de> for Parsed<T> {
+impl<'de, T: FromStr<Err: Display>> Deserialize<'de> for RuledText<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map(Self).map_err(D::Error::custom)
@@ -280,9 +280,9 @@ impl<'de, T: FromStr<Err: Display>> Deserialize<'de> for Parsed<T> {
 
 /// The name of a kind of credential.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Credential(pub(super) CredentialKind);
+pub(super) struct CredentialName(pub(super) CredentialKind);
 
-impl FromStr for Credential {
+impl FromStr for CredentialName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -294,13 +294,13 @@ impl FromStr for Credential {
 
 /// An image, as ACCOUNT/REGION/IMAGE.
 #[derive(Debug, Clone)]
-pub(super) struct SharePath {
+pub(super) struct ImagePath {
     account: AccountId,
     region: Region,
     image: ImageId,
 }
 
-impl SharePath {
+impl ImagePath {
     /// The permission for a recipient, which is not the owner.
     pub(super) fn shared_with(self, recipient: AccountId) -> Result<PermissionKey, String> {
         if recipient == self.account {
@@ -315,7 +315,7 @@ impl SharePath {
     }
 }
 
-impl FromStr for SharePath {
+impl FromStr for ImagePath {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {

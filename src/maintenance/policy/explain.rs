@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     BoxError, ResultPrinter, SetOptions,
-    cases::{self, Credential, RequestCase, SharePath},
+    cases::{self, CredentialName, ImagePath, RequestCase},
 };
 use crate::{
     clock::Clock,
@@ -23,7 +23,7 @@ pub struct ExplainOptions {
     set: SetOptions,
     /// The image: ACCOUNT/REGION/IMAGE
     #[arg(value_name = "SHARE", requires_all = ["with", "asking"])]
-    share: Option<SharePath>,
+    share: Option<ImagePath>,
     /// The recipient: 12 digits, not the owner
     #[arg(short, long, value_name = "ACCOUNT_ID")]
     with: Option<AccountId>,
@@ -41,7 +41,7 @@ pub struct ExplainOptions {
     ticket: Option<Ticket>,
     /// What it proved its name with: CERTIFICATE, TOKEN or TRUSTED_HEADER. May be given more than once [default: not known]
     #[arg(long = "credential", value_name = "KIND")]
-    credentials: Vec<Credential>,
+    credentials: Vec<CredentialName>,
     /// The time of the decision, such as 2026-11-30T10:00:00+01:00 [default: now]
     #[arg(long, value_name = "TIME", value_parser = time)]
     time: Option<Timestamp>,

@@ -81,7 +81,7 @@ async fn decide_with_facts(
     };
     let in_time = tokio::time::timeout(time, reading).await;
     let set = in_time.as_ref().map_or_else(|_| policy.in_force(), Arc::clone);
-    let facts = read.facts();
+    let facts = set.used_facts(intent.action, read.facts());
     let verdict = set.decide(PolicyQuery {
         facts: Some(&facts),
         ..PolicyQuery::of(intent, clock.now())

@@ -1,6 +1,6 @@
 //! Which facts the policies of a set speak of. Only these must be known for a grant, or read from AWS.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use cedar_policy::{Effect, Policy};
 use serde_json::{Value, json};
@@ -128,6 +128,34 @@ impl Mentions {
             }
             _ => {}
         }
+    }
+}
+
+/// The keys of the tags that those of the policies read that can match the action. None if one of them computes a key.
+pub(super) fn tag_keys<'a>(
+    policies: impl IntoIterator<Item = &'a NamedPolicy>,
+    action: Action,
+    schema: &PolicySchema,
+) -> Option<BTreeSet<String>> {
+    let mut keys = BTreeSet::new();
+    for policy in policies {
+        if parts::actions(&policy.policy, schema).contains(&action) {
+            read_tag_keys(&policy.policy.to_json().ok()?["conditions"], &mut keys)?;
+        }
+    }
+    Some(keys)
+}
+
+fn read_tag_keys(expression: &Value, keys: &mut BTreeSet<String>) -> Option<()> {
+    match expression {
+        Value::Array(parts) => parts.iter().try_for_each(|part| read_tag_keys(part, keys)),
+        Value::Object(parts) => parts.iter().try_for_each(|(operator, operands)| {
+            if matches!(operator.as_str(), "getTag" | "hasTag") {
+                keys.insert(operands["right"]["Value"].as_str()?.to_owned());
+            }
+            read_tag_keys(operands, keys)
+        }),
+        _ => Some(()),
     }
 }
 

@@ -9,7 +9,10 @@ use jiff::tz::TimeZone;
 
 use crate::{
     config::{RoleConfig, ShareWith},
-    domain::{AccountId, Action, PolicyDigest, PolicyId, Principal, PrincipalPattern},
+    domain::{
+        AccountId, Action, PolicyDigest, PolicyId, Principal, PrincipalPattern,
+        decision::{Facts, MAX_FACT_BYTES},
+    },
 };
 
 use super::{
@@ -37,6 +40,8 @@ pub struct PolicySet {
     pub(super) spoken: SpokenPolicies,
     mentions: [Mentions; ASKED.len()],
     fact_ages: [FactAges; ASKED.len()],
+    /// The keys of the tags that policies read, by action. None: all.
+    tag_keys: [Option<BTreeSet<String>>; ASKED.len()],
     pub(super) schema: Arc<PolicySchema>,
     roles: Vec<RoleConfig>,
     recipients: BTreeMap<AccountId, ShareWith>,
@@ -95,6 +100,7 @@ impl PolicySet {
             without_facts: Parts::of(weakened, &schema),
             near: NearPermits::of(policies().filter(|policy| is_written(policy)), &schema),
             fact_ages: ASKED.map(|action| FactAges::of(policies(), action, &schema)),
+            tag_keys: ASKED.map(|action| mentions::tag_keys(policies(), action, &schema)),
             spoken: SpokenPolicies::of(policies()),
             mentions: ASKED.map(|action| Mentions::of(policies(), action, &schema)),
             roles,
@@ -132,6 +138,23 @@ impl PolicySet {
     /// The facts that the policies for an action speak of. A grant is refused if one of them is not known.
     pub fn mentions(&self, action: Action) -> Mentions {
         self.mentions[action as usize]
+    }
+
+    /// The facts that a decision about the action uses and records: without the tags that no policy reads. Facts that are too
+    /// large for an entry are not known.
+    pub fn used_facts(&self, action: Action, mut facts: Facts) -> Facts {
+        if let (Some(tags), Some(keys)) = (&mut facts.tags, &self.tag_keys[action as usize]) {
+            tags.retain(|key, _| keys.contains(key));
+        }
+        match facts.bytes() {
+            0..=MAX_FACT_BYTES => facts,
+            bytes => Facts {
+                unknown: Some(format!(
+                    "it has {bytes} bytes, and an entry holds {MAX_FACT_BYTES} at most"
+                )),
+                ..Facts::default()
+            },
+        }
     }
 
     /// How old the facts may be by which the policies decide about an action.

@@ -164,3 +164,40 @@ fn the_smallest_age_that_a_policy_demands_holds_for_the_facts_that_it_speaks_of(
         );
     }
 }
+
+#[test]
+fn only_tags_that_a_policy_reads_are_used_and_facts_that_no_entry_can_hold_are_not_known() {
+    let tags = |value: &str| Facts {
+        tags: Some(
+            [
+                ("release".to_owned(), value.to_owned()),
+                ("cost".to_owned(), "7".to_owned()),
+            ]
+            .into(),
+        ),
+        ..Facts::default()
+    };
+    let set = compiled(RELEASED);
+    let keys = |facts: Facts| facts.tags.unwrap().into_keys().collect::<Vec<_>>();
+    assert_eq!(keys(set.used_facts(Action::Grant, tags("yes"))), ["release"]);
+    assert!(keys(set.used_facts(Action::Revoke, tags("yes"))).is_empty());
+    let computed = "@id(\"a\") permit (principal, action, resource) when { resource.hasTag(context.reason) };";
+    assert_eq!(
+        keys(compiled(computed).used_facts(Action::Grant, tags("yes"))),
+        ["cost", "release"]
+    );
+
+    let large = set.used_facts(Action::Grant, tags(&"x".repeat(5000)));
+    let asked = intent("build/7", Action::Grant, PARTNER);
+    let verdict = set.decide(PolicyQuery {
+        facts: Some(&large),
+        ..PolicyQuery::of(&asked, now())
+    });
+    assert!(
+        verdict
+            .refusal
+            .unwrap()
+            .contains("the tags of the image, which is not known")
+    );
+    assert!(verdict.decision.facts.bytes() < 200, "{:?}", verdict.decision.facts);
+}

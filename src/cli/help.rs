@@ -20,6 +20,8 @@ const WITHOUT_SERVICE: &[(&[&str], &[&str])] = &[
     (&["policy", "show"], &["output"]),
     (&["policy", "test"], &["output"]),
     (&["policy", "explain"], &["output"]),
+    (&["policy", "verify"], &["output"]),
+    (&["policy", "replay"], &["output"]),
     (&["policy"], &[]),
     (&["completions"], &[]),
     (&["man"], &[]),

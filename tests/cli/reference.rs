@@ -226,6 +226,8 @@ fn client_options_are_in_the_long_help_of_client_commands_only() {
         "policy show",
         "policy test",
         "policy explain",
+        "policy verify",
+        "policy replay",
         "completions",
         "man",
         "audit archive",

@@ -86,6 +86,7 @@ FIRST = ("sharewarden dev", "sharewarden simulate")
 # the ledgers of its own database again.
 CONFIRM = "sharewarden audit confirm --config sharewarden.toml --account 111122223333"
 BEFORE = {
+    "sharewarden policy verify": "sharewarden audit export -a 111122223333 --to 111122223333.jsonl && gzip -kf 111122223333.jsonl",
     "sharewarden audit verify --export": "gzip --keep --force 111122223333.jsonl",
     CONFIRM: """psql -qc 'CREATE DATABASE copy' && pg_dump | psql -q copy >dump.txt &&
         sed -i 's#/sharewarden?#/copy?#' sharewarden.toml &&

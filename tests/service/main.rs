@@ -24,6 +24,7 @@ mod outcome_notifications;
 mod paused;
 mod policy;
 mod policy_facts;
+mod policy_record;
 mod policy_reload;
 mod predictions;
 mod processes;

@@ -4,8 +4,11 @@
 mod cases;
 mod check;
 mod explain;
+mod recorded;
+mod replay;
 mod show;
 mod test;
+mod verify;
 
 use std::path::{Path, PathBuf};
 
@@ -21,8 +24,10 @@ use crate::{
 
 use check::CheckOptions;
 use explain::ExplainOptions;
+use replay::ReplayOptions;
 use show::ShowOptions;
 use test::TestOptions;
+use verify::VerifyOptions;
 
 /// The commands under `policy`.
 #[derive(Debug, Subcommand)]
@@ -67,6 +72,24 @@ pub enum PolicyCommand {
         "sharewarden policy explain --config sharewarden.toml --case 'a partner without a ticket' --file cases.test.toml",
     ]))]
     Explain(Box<ExplainOptions>),
+    /// Make the recorded decisions of an export again, from the export alone, and compare
+    ///
+    /// It needs no configuration and no service: the export has the facts and the texts of the policy sets. It exits with 1 if
+    /// a decision differs, or if a text is missing. `sharewarden audit verify --export` proves that the record was not changed.
+    #[command(after_long_help = with_examples(&[
+        "sharewarden policy verify 111122223333.jsonl",
+        "sharewarden policy verify 111122223333.jsonl.gz -o json",
+    ]))]
+    Verify(VerifyOptions),
+    /// Decide the recorded requests of exports under another policy set, and show what would be decided differently
+    ///
+    /// It decides with the facts of the record. A request whose entry does not have a fact that the set needs is shown as
+    /// unknown.
+    #[command(after_long_help = with_examples(&[
+        "sharewarden policy replay 111122223333.jsonl --config sharewarden.toml --policy new-policies",
+        "sharewarden policy replay 111122223333.jsonl --config sharewarden.toml --since 90d -o json",
+    ]))]
+    Replay(ReplayOptions),
 }
 
 /// The options by which a command finds its policy set.
@@ -90,6 +113,8 @@ impl PolicyCommand {
             Self::Show(options) => show::show(&options, results, console),
             Self::Test(options) => test::test(&options, results, console),
             Self::Explain(options) => explain::explain(*options, results),
+            Self::Verify(options) => verify::verify(&options, results, console),
+            Self::Replay(options) => replay::replay(&options, results, console),
         }
     }
 }
@@ -166,4 +191,14 @@ fn verdict_json(verdict: &PolicyVerdict) -> Value {
         "policies": verdict.decision.policies,
         "refusal": verdict.refusal,
     })
+}
+
+/// A decision with its policies, if they matter.
+fn words(is_allowed: bool, policies: Option<&[PolicyId]>) -> String {
+    let decision = if is_allowed { "allowed" } else { "refused" };
+    match policies {
+        None => decision.into(),
+        Some([]) => format!("{decision} by no policy"),
+        Some(policies) => format!("{decision} by {}", ids(policies)),
+    }
 }

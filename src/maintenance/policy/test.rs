@@ -107,8 +107,8 @@ impl Tested {
             "{}: {:?} expects {}; it is {}{}",
             self.place(),
             case.name,
-            words(case.expected.is_allowed, case.expected.policies.as_deref()),
-            words(verdict.is_allowed(), Some(&verdict.decision.policies)),
+            super::words(case.expected.is_allowed, case.expected.policies.as_deref()),
+            super::words(verdict.is_allowed(), Some(&verdict.decision.policies)),
             reason.unwrap_or_default(),
         )
     }
@@ -124,14 +124,5 @@ impl Tested {
             "expected": { "allowed": is_allowed, "policies": policies },
             "decision": super::verdict_json(verdict),
         })
-    }
-}
-
-fn words(is_allowed: bool, policies: Option<&[PolicyId]>) -> String {
-    let decision = if is_allowed { "allowed" } else { "refused" };
-    match policies {
-        None => decision.into(),
-        Some([]) => format!("{decision} by no policy"),
-        Some(policies) => format!("{decision} by {}", super::ids(policies)),
     }
 }

@@ -1,0 +1,127 @@
+//! The recorded decisions of an export, and the texts of the policy sets that made them.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, BufRead, BufReader},
+    path::Path,
+    sync::Arc,
+};
+
+use flate2::bufread::MultiGzDecoder;
+
+use super::BoxError;
+use crate::{
+    domain::{ChangeBody, Decision, EntryBody, FailureReason, Intent, PolicyDigest, entry},
+    ledger::export::{ENTRY_PREFIX, Header, PolicySetText},
+    policy::{PolicyQuery, PolicySet, PolicyVerdict},
+};
+
+/// The first bytes of a gzip file.
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// A decision in an entry.
+#[derive(Debug, Clone)]
+pub(super) struct RecordedDecision {
+    pub(super) log_index: u64,
+    pub(super) kind: String,
+    pub(super) intent: Arc<Intent>,
+    pub(super) decision: Decision,
+    pub(super) was_allowed: bool,
+}
+
+impl RecordedDecision {
+    /// The decision of an entry, if it has one.
+    fn of(line: &str) -> Result<Option<Self>, BoxError> {
+        let recorded = entry::decode(line)?;
+        let entry = recorded.entry;
+        let Some(ChangeBody { intent, failure, .. }) = entry.body.change() else {
+            return Ok(None);
+        };
+        let Some(decision) = &intent.decision else {
+            return Ok(None);
+        };
+        let is_denied = matches!(entry.body, EntryBody::ChangeDenied(_));
+        let is_refused = failure.as_ref().map(|failure| failure.reason) == Some(FailureReason::PolicyDenied);
+        Ok(Some(Self {
+            log_index: entry.log_index,
+            kind: entry.columns().kind.into_owned(),
+            intent: intent.clone(),
+            decision: decision.clone(),
+            was_allowed: !is_denied && !is_refused,
+        }))
+    }
+
+    /// Makes the decision again, under a set, with the recorded facts and at the recorded time.
+    pub(super) fn again(&self, set: &PolicySet) -> PolicyVerdict {
+        set.decide(PolicyQuery {
+            facts: Some(&self.decision.facts),
+            ..PolicyQuery::of(&self.intent, self.decision.decided_at)
+        })
+    }
+}
+
+/// Calls `each` for each recorded decision of an export, plain or gzip. Hashes and signatures are not verified.
+pub(super) fn decisions(
+    path: &Path,
+    mut each: impl FnMut(RecordedDecision) -> Result<(), BoxError>,
+) -> Result<(), BoxError> {
+    for_each_line(path, |number, line| {
+        if !line.starts_with(ENTRY_PREFIX) {
+            return Ok(());
+        }
+        match RecordedDecision::of(line).map_err(|error| format!("{}:{number}: {error}", path.display()))? {
+            Some(recorded) => each(recorded),
+            None => Ok(()),
+        }
+    })
+}
+
+/// The policy sets whose texts the export has. A text must have its digest.
+pub(super) fn sets(path: &Path) -> Result<BTreeMap<PolicyDigest, PolicySet>, BoxError> {
+    let mut sets = BTreeMap::new();
+    for_each_line(path, |number, line| {
+        if number == 1 {
+            Header::parse(line.as_bytes())
+                .map_err(|error| format!("{} is not an export of a ledger: {error}", path.display()))?;
+        } else if !line.starts_with(ENTRY_PREFIX)
+            && let Ok(text) = PolicySetText::parse(line.as_bytes())
+        {
+            let digest = PolicyDigest::from(text.digest);
+            let set = PolicySet::from_text(&text.text)
+                .map_err(|error| format!("{}:{number}: the policy set {digest}: {error}", path.display()))?;
+            if set.digest() != digest {
+                return Err(format!(
+                    "{}:{number}: the text is not that of the policy set {digest}",
+                    path.display()
+                )
+                .into());
+            }
+            sets.insert(digest, set);
+        }
+        Ok(())
+    })?;
+    Ok(sets)
+}
+
+fn for_each_line(path: &Path, mut each: impl FnMut(u64, &str) -> Result<(), BoxError>) -> Result<(), BoxError> {
+    let unreadable = |error: io::Error| format!("{} cannot be read: {error}", path.display());
+    let mut reader = open(path).map_err(unreadable)?;
+    let mut line = String::new();
+    for number in 1.. {
+        line.clear();
+        if reader.read_line(&mut line).map_err(unreadable)? == 0 {
+            break;
+        }
+        each(number, line.trim_end_matches('\n'))?;
+    }
+    Ok(())
+}
+
+fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
+    let mut file = BufReader::new(File::open(path)?);
+    match file.fill_buf()?.starts_with(&GZIP_MAGIC) {
+        true => Ok(Box::new(BufReader::new(MultiGzDecoder::new(file)))),
+        false => Ok(Box::new(file)),
+    }
+}

@@ -205,7 +205,8 @@ async fn a_pending_change_is_told_again_after_a_break() {
         }
     };
     let telling = Telling {
-        every: Duration::from_millis(500),
+        // Long enough that the service answers before the try is cut short, also on a slow machine.
+        every: Duration::from_secs(4),
         tell: &mut tell,
     };
     let granted = async {

@@ -57,7 +57,7 @@ pub use args::{
     ChangeArgs, ChangeCommand, ClientCommand, GrantArgs, GrantRevokeArgs, ListArgs, RevokeArgs, ShareFilterArgs,
     StateFilter, no_csv_form,
 };
-pub use audit::{AuditCommand, KeyCommand, key};
+pub use audit::{AuditCommand, KeyCommand, LineReader, key};
 pub use cell::{Cell, TableRow};
 pub use changes::{ChangeStateFilter, ChangesArgs};
 pub use completions::{complete, completions};

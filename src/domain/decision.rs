@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest, Sha256};
 
 use super::{Invalid, Timestamp, image::Image};
+use crate::ledger::merkle::{hex, parse_hash};
 
 /// The largest size of [`Facts`] as JSON, in bytes. An entry holds them, and entries last.
 pub const MAX_FACT_BYTES: usize = 4096;
@@ -140,7 +141,7 @@ impl From<[u8; 32]> for PolicyDigest {
 /// 64 hexadecimal digits, in lower case.
 impl fmt::Display for PolicyDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex(&self.0))
     }
 }
 
@@ -154,21 +155,8 @@ impl FromStr for PolicyDigest {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let invalid = || Invalid::new("64 hexadecimal digits in lower case, a SHA-256", text);
-        let digit = |byte: u8| match byte {
-            b'0'..=b'9' => Some(byte - b'0'),
-            b'a'..=b'f' => Some(byte - b'a' + 10),
-            _ => None,
-        };
-        let digits: &[u8; 64] = text.as_bytes().try_into().map_err(|_| invalid())?;
-        let mut digest = [0; 32];
-        for (byte, [high, low]) in digest.iter_mut().zip(digits.as_chunks::<2>().0) {
-            *byte = digit(*high)
-                .zip(digit(*low))
-                .map(|(high, low)| high << 4 | low)
-                .ok_or_else(invalid)?;
-        }
-        Ok(Self(digest))
+        let digest = parse_hash(text).map(Self);
+        digest.ok_or_else(|| Invalid::new("64 hexadecimal digits in lower case, a SHA-256", text))
     }
 }
 

@@ -69,3 +69,16 @@ async fn an_unknown_set_and_invalid_fields_are_refused_and_a_false_text_cannot_b
     assert!(false_text.execute(&stack.pool).await.is_err());
     stack.end().await;
 }
+
+#[tokio::test]
+async fn a_principal_that_may_not_export_does_not_read_policy_sets() {
+    let more = "roles = [{ principal = \"tester@example.com\", roles = [\"operator\", \"viewer\"] }]\n";
+    let stack = Stack::start_with(more).await;
+    let digest = stack.policy().in_force().digest().to_string();
+    let status = get(&stack, &digest, 0).await.unwrap_err();
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (Code::PermissionDenied, "POLICY_DENIED")
+    );
+    stack.end().await;
+}

@@ -211,7 +211,7 @@ groups = [
 }
 
 /// Speaks of a tag, and of the state that AWS reports.
-const RELEASED: &str = "@id(\"released-only\")
+pub(crate) const RELEASED: &str = "@id(\"released-only\")
 @says(\"Only released images are shared.\")
 forbid (principal, action == Sharewarden::Action::\"grant\", resource)
 unless {

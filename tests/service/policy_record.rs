@@ -6,16 +6,10 @@ use serde_json::Value;
 use sharewarden_simulator::{Effect, Image};
 use sharewarden_testkit::stack::*;
 
-use crate::processes::{output, program, stderr, stdout};
-
-const RELEASED: &str = "@id(\"released-only\")
-@says(\"Only released images are shared.\")
-forbid (principal, action == Sharewarden::Action::\"grant\", resource)
-unless {
-  resource has state && resource.state == \"AVAILABLE\" &&
-  resource.hasTag(\"release\") && resource.getTag(\"release\") == \"approved\"
+use crate::{
+    policy::RELEASED,
+    processes::{output, program, stderr, stdout},
 };
-";
 
 /// Runs a command with JSON lines. Returns its exit code, the lines and the notes.
 async fn run(line: &str) -> (Option<i32>, Vec<Value>, String) {

@@ -187,7 +187,7 @@ async fn an_accepted_change_is_followed_through_a_break_that_outlasts_all_tries(
     stack.end().await;
 }
 
-/// While the service is away, its last news grow old. It is asked again as soon as it is back, not at the end of the change.
+/// After a break, the service is asked at once what the change waits for, and not only at the end of the change.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pending_change_is_told_again_after_a_break() {
     let stack = Stack::start_with("server.max_wait = \"5m\"\n").await;

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId,
-    merkle::{Hash, hex},
+    merkle::{Hash, hex, parse_hash},
     tile::WIDTH,
     verify::member,
 };
@@ -225,7 +225,7 @@ impl PolicySetText {
     /// If the line is not such a line.
     pub fn parse(line: &[u8]) -> Result<Self, LineError> {
         let parsed: PolicySetLine = serde_json::from_slice(line)?;
-        let digest = policy_set_digest(parsed.policy_set.as_bytes()).ok_or(LineError::Member("policy_set"))?;
+        let digest = parse_hash(&parsed.policy_set).ok_or(LineError::Member("policy_set"))?;
         let set = Self {
             digest,
             text: parsed.text,
@@ -237,23 +237,12 @@ impl PolicySetText {
     }
 }
 
-/// The digest of a policy set: 64 hexadecimal digits in lower case.
-fn policy_set_digest(text: &[u8]) -> Option<Hash> {
-    let digit = |byte: u8| (byte as char).to_digit(16).filter(|_| !byte.is_ascii_uppercase());
-    let digits: &[u8; 64] = text.try_into().ok()?;
-    let mut digest = [0; 32];
-    for (byte, [high, low]) in digest.iter_mut().zip(digits.as_chunks::<2>().0) {
-        *byte = u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()?;
-    }
-    Some(digest)
-}
-
 /// The policy set that the decision in the body of an entry names. None if there is no decision, or it names none. This is
 /// so for every kind of entry, known or not.
 pub fn policy_set_of(body: &[u8]) -> Option<Hash> {
     let decision = member(body, b"decision")?;
     let name = member(decision, b"policy_set")?;
-    policy_set_digest(name.strip_prefix(b"\"")?.strip_suffix(b"\"")?)
+    parse_hash(str::from_utf8(name.strip_prefix(b"\"")?.strip_suffix(b"\"")?).ok()?)
 }
 
 /// True if a hash line follows the entry at `next_index - 1`.

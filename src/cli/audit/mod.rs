@@ -44,6 +44,7 @@ pub use summary::{BucketSize, GroupBy, RankBy, SummaryArgs};
 pub use time_arg::TimeArg;
 pub use verifier_keys::VerifierKeyArgs;
 pub use verify::VerifyArgs;
+pub use verify_file::LineReader;
 pub use watch::{StartPosition, WatchArgs};
 
 use super::{connection::Client, console::Console, failure::Stop, help::with_examples, options::ClientOptions};

@@ -31,7 +31,7 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 pub(in crate::cli) fn verify(options: &ClientOptions, args: VerifyArgs, console: &mut Console<'_>) -> Result<(), Stop> {
     let path = args.export.clone().unwrap_or_default();
     let mut lines = LineReader::open(&path)?;
-    let first = lines.next()?.unwrap_or_default();
+    let first = lines.next_line()?.unwrap_or_default();
     let header = Header::parse(first.trim_ascii_end()).ok();
     let older = args.against(header.as_ref().map(|header| header.account))?;
     let mut verifier = Verifier::new(args.keys(), older);
@@ -40,7 +40,7 @@ pub(in crate::cli) fn verify(options: &ClientOptions, args: VerifyArgs, console:
         verifier.line(lines.line()).map_err(|wrong| failure(&wrong))?;
     }
     progress.total(verifier.progress().total);
-    while lines.next()?.is_some() {
+    while lines.next_line()?.is_some() {
         verifier.line(lines.line()).map_err(|wrong| failure(&wrong))?;
         progress.done(verifier.progress().done);
     }
@@ -50,15 +50,19 @@ pub(in crate::cli) fn verify(options: &ClientOptions, args: VerifyArgs, console:
     verify::conclude(options.output, &args, &verified, None, &checkpoint, console)
 }
 
-/// Reads a file line by line, plain or gzip.
-struct LineReader<'a> {
+/// Reads a file line by line, plain or gzip. A line has at most 64 MiB.
+pub struct LineReader<'a> {
     path: &'a Path,
     reader: Box<dyn BufRead>,
     line: Vec<u8>,
 }
 
 impl<'a> LineReader<'a> {
-    fn open(path: &'a Path) -> Result<Self, Failure> {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn open(path: &'a Path) -> Result<Self, Failure> {
         let reader = reader(path).map_err(|error| unreadable(path, &error))?;
         Ok(Self {
             path,
@@ -67,8 +71,11 @@ impl<'a> LineReader<'a> {
         })
     }
 
-    /// Reads the next line; `None` after the last.
-    fn next(&mut self) -> Result<Option<&[u8]>, Failure> {
+    /// Reads the next line, with its line feed; `None` after the last.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or is not what was compressed.
+    pub fn next_line(&mut self) -> Result<Option<&[u8]>, Failure> {
         self.line.clear();
         let mut limited = (&mut self.reader).take(MAX_LINE_BYTES);
         let read = limited.read_until(b'\n', &mut self.line);

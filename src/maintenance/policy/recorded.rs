@@ -1,24 +1,14 @@
 //! The recorded decisions of an export, and the texts of the policy sets that made them.
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::{self, BufRead, BufReader},
-    path::Path,
-    sync::Arc,
-};
-
-use flate2::bufread::MultiGzDecoder;
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::BoxError;
 use crate::{
+    cli::LineReader,
     domain::{ChangeBody, Decision, EntryBody, FailureReason, Intent, PolicyDigest, entry},
     ledger::export::{ENTRY_PREFIX, Header, PolicySetText},
     policy::{PolicyQuery, PolicySet, PolicyVerdict},
 };
-
-/// The first bytes of a gzip file.
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// A decision in an entry.
 #[derive(Debug, Clone)]
@@ -105,23 +95,11 @@ pub(super) fn sets(path: &Path) -> Result<BTreeMap<PolicyDigest, PolicySet>, Box
 }
 
 fn for_each_line(path: &Path, mut each: impl FnMut(u64, &str) -> Result<(), BoxError>) -> Result<(), BoxError> {
-    let unreadable = |error: io::Error| format!("{} cannot be read: {error}", path.display());
-    let mut reader = open(path).map_err(unreadable)?;
-    let mut line = String::new();
+    let mut lines = LineReader::open(path)?;
     for number in 1.. {
-        line.clear();
-        if reader.read_line(&mut line).map_err(unreadable)? == 0 {
-            break;
-        }
+        let Some(line) = lines.next_line()? else { break };
+        let line = str::from_utf8(line).map_err(|_| format!("{}:{number}: the line is not UTF-8", path.display()))?;
         each(number, line.trim_end_matches('\n'))?;
     }
     Ok(())
-}
-
-fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
-    let mut file = BufReader::new(File::open(path)?);
-    match file.fill_buf()?.starts_with(&GZIP_MAGIC) {
-        true => Ok(Box::new(BufReader::new(MultiGzDecoder::new(file)))),
-        false => Ok(Box::new(file)),
-    }
 }

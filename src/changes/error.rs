@@ -55,6 +55,12 @@ pub enum Error {
         /// The change that it was used for.
         change_id: ChangeId,
     },
+    /// The end that a grant asks for has passed.
+    #[error("the end of the share has passed")]
+    EndPassed,
+    /// The schema still admits builds that know no ends of shares.
+    #[error("an older version of the service may still run, and knows no ends of shares")]
+    EndsNotAdmitted,
     /// No change was ever accepted for this permission.
     #[error("no change was ever accepted for the permission {0}")]
     PermissionNotFound(PermissionKey),

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     domain::{
         Action, Authentication, Cause, Change, ChangeId, ChangeState, Decision, Intent, Justification, Permission,
-        PermissionKey, Principal, RequestId, TraceId,
+        PermissionKey, Principal, RequestId, ShareEnd, TraceId,
         prediction::Finding,
         transition::{Command, CommandReply, Snapshot},
     },
@@ -33,6 +33,8 @@ pub struct Submission {
     pub request_id: Option<RequestId>,
     /// The justification that the actor gives.
     pub justification: Justification,
+    /// When the share is to end. None for a revoke, and for a share without an end.
+    pub end: Option<ShareEnd>,
     /// The trace of the caller.
     pub trace_id: Option<TraceId>,
 }
@@ -216,6 +218,7 @@ impl ChangeService {
             authentication: submission.authentication,
             decision: None,
             justification: submission.justification,
+            end: submission.end,
             trace_id: submission.trace_id,
         }
     }
@@ -248,6 +251,8 @@ impl ChangeService {
                 request_id: intent.request_id,
                 change_id,
             }),
+            CommandReply::EndPassed => Err(Error::EndPassed),
+            CommandReply::EndsNotAdmitted => Err(Error::EndsNotAdmitted),
             CommandReply::Denied(log_index, rule) => Err(Error::Denied {
                 intent,
                 rule,
@@ -331,6 +336,7 @@ impl ChangeService {
             &self.clock,
             self.database.instruments(),
             intent,
+            None,
             time,
         )
         .await;

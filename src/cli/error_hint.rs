@@ -105,6 +105,10 @@ pub(super) fn of_reason(reason: ErrorReason) -> ErrorHint {
         R::ServerStopping => end(Exit::TryLater, "run the command again"),
         R::PolicyFactsUnavailable => end(Exit::TryLater, "nothing was done: run the command again later"),
         R::TokenKeysUnavailable => end(Exit::TryLater, "run the command again later"),
+        R::NotFinalized => end(
+            Exit::NotPossible,
+            "leave out the end of the share, or have the operator run `sharewarden finalize`",
+        ),
         R::PolicySetNotFound => end(Exit::NotFound, "check the digest; entries have it as `policy_set`"),
         R::EntryNotFound => end(Exit::NotFound, "check --account and the index"),
         R::EntryArchived => end(

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Access, Attempt, Authentication, ChangeId, Decision, Justification, PermissionKey, Principal, RequestId, Timestamp,
-    TraceId,
+    Access, Attempt, Authentication, Basis, ChangeId, Decision, Justification, PermissionKey, Principal, RequestId,
+    ShareEnd, Timestamp, TraceId,
 };
 
 /// Gives an enum its names in the ledger and the store: `as_str` writes a name, `parse` reads it.
@@ -43,8 +43,10 @@ names!(Action { Grant = "GRANT", Revoke = "REVOKE" });
 pub enum Cause {
     /// A caller asked for it.
     Caller,
+    /// The end of a share was reached.
+    Expiry,
 }
-names!(Cause { Caller = "CALLER" });
+names!(Cause { Caller = "CALLER", Expiry = "EXPIRY" });
 
 /// The state of a change: `Pending`, then exactly one of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -126,11 +128,21 @@ pub struct Intent {
     pub decision: Option<Decision>,
     /// The justification that the principal gives.
     pub justification: Justification,
+    /// When the share is to end. None for a revoke, and for a share without an end.
+    pub end: Option<ShareEnd>,
     /// The trace of the caller.
     pub trace_id: Option<TraceId>,
 }
 
 impl Intent {
+    /// When the share ends that the grant makes. None if it has no end, and for a TTL before the grant is accepted.
+    pub fn expire_time(&self) -> Option<Timestamp> {
+        match self.end {
+            Some(ShareEnd::At(time)) => Some(time),
+            Some(ShareEnd::After(_)) | None => None,
+        }
+    }
+
     /// True if a later entry of the change, with the intent `later`, repeats this one. An older build that ends the change leaves
     /// out the authentication. The policy can be asked again before the call.
     pub fn is_repeated_in(&self, later: &Self) -> bool {
@@ -156,6 +168,9 @@ pub struct Change {
     pub generation: u64,
     /// What AWS was known to hold when the change was accepted.
     pub previous: Option<Access>,
+    /// The basis of the share when the change was accepted. With the cause [`Cause::Expiry`]: the basis that ends, which can
+    /// be a grant in progress.
+    pub previous_basis: Option<Basis>,
     /// `Pending` until the change ends.
     pub state: ChangeState,
     /// The recorded calls to AWS, oldest first. A lease that expired without an outcome counts as one call with the error code
@@ -173,6 +188,19 @@ impl Change {
     /// The id of the change.
     pub fn id(&self) -> ChangeId {
         self.intent.change_id
+    }
+
+    /// When the share ends that this grant makes. None for a revoke, and for a share without an end.
+    pub fn expire_time(&self) -> Option<Timestamp> {
+        self.intent.expire_time()
+    }
+
+    /// The basis of a share that this change makes. None for a revoke.
+    pub fn basis(&self) -> Option<Basis> {
+        (self.intent.action == Action::Grant).then(|| Basis {
+            change_id: self.id(),
+            expire_time: self.expire_time(),
+        })
     }
 
     /// Adds attempts. Keeps at most [`MAX_ATTEMPTS`]: the first half unchanged, and the newest.
@@ -236,6 +264,7 @@ mod tests {
             intent: Arc::new(example::intent()),
             generation: 1,
             previous: None,
+            previous_basis: None,
             state: ChangeState::Pending,
             attempts: Vec::new(),
             failure: None,

@@ -29,9 +29,12 @@ pub struct Decision {
     pub policy_set: PolicyDigest,
 }
 
-/// What a decision used beside the request: what AWS reported about the image.
+/// What a decision used that the rest of the entry does not say exactly.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
+    /// When the share ends that the grant makes. At the acceptance, a TTL is counted from the time of the decision.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "displayed::optional")]
+    pub expire_time: Option<Timestamp>,
     /// The description of the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageAttributes>,
@@ -210,30 +213,30 @@ mod tag_list {
 }
 
 /// Times as the ledger writes them.
-mod displayed {
+pub(super) mod displayed {
     use std::borrow::Cow;
 
     use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
 
     use super::Timestamp;
 
-    pub(super) fn serialize<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::domain) fn serialize<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(time)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+    pub(in crate::domain) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
         let text = Cow::<str>::deserialize(deserializer)?;
         Timestamp::parse_displayed(&text)
             .ok_or_else(|| D::Error::custom("a time is not written as 2026-01-31T12:00:00.000000Z"))
     }
 
     /// The same for a time that may be absent.
-    pub(super) mod optional {
+    pub(in crate::domain) mod optional {
         use serde::{Deserializer, Serializer};
 
         use super::Timestamp;
 
-        pub(in super::super) fn serialize<S: Serializer>(
+        pub(in crate::domain) fn serialize<S: Serializer>(
             time: &Option<Timestamp>,
             serializer: S,
         ) -> Result<S::Ok, S::Error> {
@@ -243,7 +246,7 @@ mod displayed {
             }
         }
 
-        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        pub(in crate::domain) fn deserialize<'de, D: Deserializer<'de>>(
             deserializer: D,
         ) -> Result<Option<Timestamp>, D::Error> {
             super::deserialize(deserializer).map(Some)

@@ -29,6 +29,7 @@ pub fn intent() -> Intent {
         }),
         decision: Some(decision()),
         justification: Justification::example(),
+        end: None,
         trace_id: None,
     }
 }
@@ -41,6 +42,7 @@ pub fn decision() -> Decision {
     Decision {
         decided_at: Timestamp::parse("2026-11-22T07:04:59.123456Z").expect("an example follows its rule"),
         facts: Facts {
+            expire_time: Timestamp::parse("2026-12-31T23:00:00Z"),
             image: Some(ImageAttributes {
                 created_at: Timestamp::parse("2026-11-01T00:00:00Z"),
                 name: "Base 11".into(),

@@ -1,7 +1,9 @@
 //! Identifiers and short texts, parsed once at the edge. A text type holds only values that follow its
 //! rule.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use uuid::Uuid;
 
@@ -160,6 +162,24 @@ macro_rules! uuid {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 self.0.fmt(f)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            /// Upper-case letters are refused, because ids are written in lower case.
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = Cow::<str>::deserialize(deserializer)?;
+                let id: Self = text.parse().map_err(D::Error::custom)?;
+                match text.bytes().any(|letter| letter.is_ascii_uppercase()) {
+                    true => Err(D::Error::custom("a UUID has upper-case letters")),
+                    false => Ok(id),
+                }
             }
         }
 

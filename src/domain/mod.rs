@@ -1,11 +1,12 @@
 //! The domain: validated types, and decisions as pure functions. No I/O, no async, no clock.
 //!
-//! Read in this order: [`id`] (identifiers), [`permission`] and [`change`] (the stored state), [`entry`] (the ledger),
+//! Read in this order: [`id`] (identifiers), [`permission`], [`basis`] and [`change`] (the stored state), [`entry`] (the ledger),
 //! [`upstream`] (answers of AWS), [`transition`] (the effect of every command on an account) and [`convergence`] (the next step
 //! of a change). [`prediction`] repeats AWS's own rules. [`recorded_state`] is for auditors: what the entries of a ledger say
 //! about the other tables.
 
 pub mod authentication;
+pub mod basis;
 pub mod causes;
 pub mod change;
 pub mod convergence;
@@ -27,6 +28,7 @@ pub mod upstream;
 
 pub use crate::ledger::{AccountId, Invalid, KindName, Timestamp};
 pub use authentication::{Authentication, CredentialKind};
+pub use basis::{Basis, ShareEnd};
 pub use causes::{causes, with_causes};
 pub use change::{Action, Cause, Change, ChangeFailure, ChangeState, FailureReason, Intent};
 pub use decision::{Decision, PolicyDigest, PolicyId};

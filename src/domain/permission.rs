@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{AccountId, Action, ChangeId, ImageId, Region, ReplicaId, Timestamp};
+use super::{AccountId, Action, Basis, ChangeId, ImageId, Region, ReplicaId, Timestamp};
 
 /// Identifies one permission: whether `shared_account` may copy `image`, which `account` owns in `region`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,6 +91,11 @@ pub struct Permission {
     pub desired: Option<Access>,
     /// What AWS was last known to hold. None if that is unknown.
     pub applied: Option<Access>,
+    /// Why the image is shared: the grant that last succeeded. None after a revoke, and if an older build recorded the grant.
+    pub basis: Option<Basis>,
+    /// The time from which the end of the share is to be carried out. None if no end is set, or if a newer change is in progress.
+    /// It is later than the end of the basis if a revoke at the end failed.
+    pub end_due_at: Option<Timestamp>,
     /// The number of accepted changes.
     pub generation: u64,
     /// The change being applied: it has the lease, or waits for its next attempt.
@@ -146,6 +151,8 @@ impl Permission {
             key,
             desired: None,
             applied: None,
+            basis: None,
+            end_due_at: None,
             generation: 0,
             current: None,
             next: None,
@@ -167,6 +174,11 @@ impl Permission {
             (None, Some(Access::NotShared)) => PermissionState::NotShared,
             (None, None) => PermissionState::Unknown,
         }
+    }
+
+    /// The basis, unless AWS is known not to share the image.
+    pub fn basis_in_effect(&self) -> Option<Basis> {
+        self.basis.filter(|_| self.applied != Some(Access::NotShared))
     }
 
     /// Drops the unresolved call if it can take effect no more. Call it only where it is known what AWS holds.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    Access, Change, ChangeBody, ChangeId, ChangeState, Entry, EntryBody, PermissionKey, RequestId, ShareEffect,
+    Access, Basis, Change, ChangeBody, ChangeId, ChangeState, Entry, EntryBody, PermissionKey, RequestId, ShareEffect,
     Timestamp,
 };
 
@@ -39,6 +39,8 @@ pub struct RecordedPermission {
     pub desired: Option<Access>,
     /// What AWS holds. None while a change is pending, and after a failure: no entry says what AWS was then read to hold.
     pub applied: Option<Access>,
+    /// Why the image is shared: the grant that last succeeded. None after a revoke.
+    pub basis: Option<Basis>,
     /// The time of the first accepted change.
     pub created_at: Timestamp,
     /// The time of the last acceptance or end of a change. Without a pending change, the row has this time.
@@ -172,6 +174,7 @@ impl RecordedState {
             pending: BTreeMap::new(),
             desired: None,
             applied: None,
+            basis: None,
             created_at: at,
             updated_at: at,
         };
@@ -187,6 +190,7 @@ impl RecordedState {
         let change = Change {
             generation,
             previous: body.previous,
+            previous_basis: body.previous_basis,
             state: ChangeState::Pending,
             attempts: Vec::new(),
             failure: None,
@@ -208,8 +212,11 @@ impl RecordedState {
     fn end(&mut self, body: &ChangeBody, state: ChangeState, at: Timestamp) -> Result<(), Contradiction> {
         let intent = &body.intent;
         let change = self.changes.get_mut(&intent.change_id).ok_or(Contradiction::Ended)?;
-        let said = (Some(change.generation), change.previous);
-        if change.has_ended() || !change.intent.is_repeated_in(intent) || said != (body.generation, body.previous) {
+        let said = (Some(change.generation), change.previous, change.previous_basis);
+        if change.has_ended()
+            || !change.intent.is_repeated_in(intent)
+            || said != (body.generation, body.previous, body.previous_basis)
+        {
             return Err(Contradiction::Ended);
         }
         // None if an older build ended the change.
@@ -221,6 +228,9 @@ impl RecordedState {
         let permission = self.permissions.get_mut(&intent.key).ok_or(Contradiction::Ended)?;
         permission.pending.remove(&change.generation);
         permission.updated_at = at;
+        if state == ChangeState::Succeeded {
+            permission.basis = change.basis();
+        }
         if permission.pending.is_empty() {
             let achieved = (state == ChangeState::Succeeded).then(|| Access::from(intent.action));
             (permission.desired, permission.applied) = (achieved, achieved);

@@ -1,10 +1,10 @@
 //! A request: the content that a caller sent under a request id. A replay is recognised by it.
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use sha2::{Digest, Sha256};
 
-use super::{ChangeId, Intent, Principal, RequestId};
+use super::{ChangeId, Intent, Principal, RequestId, ShareEnd};
 
 /// An accepted request, and the change that answers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,14 +52,16 @@ impl RequestContent {
     /// The hash of the content of `intent`, as a JSON object with sorted names. An absent text has no member, so that a
     /// text that is added later leaves the hashes of older requests valid.
     pub fn of(intent: &Intent) -> Self {
-        let mut members = BTreeMap::from([
-            ("action", intent.action.as_str()),
-            ("cause", intent.cause.as_str()),
-            ("image_id", intent.key.image.as_str()),
-            ("region", intent.key.region.as_str()),
-            ("shared_account_id", intent.key.shared_account.as_str()),
+        let mut members: BTreeMap<_, Cow<'_, str>> = BTreeMap::from([
+            ("action", intent.action.as_str().into()),
+            ("cause", intent.cause.as_str().into()),
+            ("image_id", intent.key.image.as_str().into()),
+            ("region", intent.key.region.as_str().into()),
+            ("shared_account_id", intent.key.shared_account.as_str().into()),
         ]);
-        members.extend(intent.justification.texts());
+        let texts = intent.justification.texts();
+        members.extend(texts.map(|(name, text)| (name, text.into())));
+        members.extend(intent.end.map(ShareEnd::text));
         let text = serde_json::to_vec(&members).expect("texts can be written as JSON");
         Self(Sha256::digest(text).into())
     }
@@ -73,10 +75,12 @@ impl fmt::Debug for RequestContent {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{Action, example};
+    use crate::domain::{Action, Timestamp, example};
 
     fn intent() -> Intent {
         let mut intent = example::intent();
@@ -104,6 +108,8 @@ mod tests {
             changed(|it| it.principal = "other".parse().unwrap()),
             changed(|it| it.justification.reason = "another reason".parse().unwrap()),
             changed(|it| it.justification.ticket = Some("T-1".parse().unwrap())),
+            changed(|it| it.end = Some(ShareEnd::After(Duration::from_hours(1)))),
+            changed(|it| it.end = Timestamp::parse("2027-01-01T00:00:00Z").map(ShareEnd::At)),
         ] {
             assert!(!first.is_repeated_by(&other), "{other:?}");
         }
@@ -121,5 +127,12 @@ mod tests {
             format!("{:?}", RequestContent::of(&intent)),
             "202518597e4e3e9cf7e6a36cac7730e93592c6c6fb79136719438e85b9698cb4"
         );
+        intent.end = Timestamp::parse("2027-01-01T00:00:00Z").map(ShareEnd::At);
+        assert_eq!(
+            format!("{:?}", RequestContent::of(&intent)),
+            "7a97a33c71305950b3d2a080231729494a1980be42e782b19479704fc29fc7bf"
+        );
+        intent.end = Some(ShareEnd::After(Duration::from_hours(720)));
+        assert_eq!(format!("{:?}", RequestContent::of(&intent)), "442802cc6a85aa99e2d256208dd2c9f70fe38b877e5873b0a89373ea4229ac35");
     }
 }

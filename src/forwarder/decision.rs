@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     clock::Clock,
     domain::{
-        AwsError, AwsErrorKind, FailureReason, Intent,
+        AwsError, AwsErrorKind, FailureReason, Intent, Timestamp,
         decision::{Facts, ImageAttributes},
         image::{Image, ReportedImage, Tags},
     },
@@ -18,7 +18,7 @@ use crate::{
 const UNAVAILABLE_AGE: Duration = Duration::from_secs(3);
 
 /// Asks the policy in force about a change. Reads what AWS reports about the image only if the decision depends on it, and for at
-/// most `time`. Without such a fact a grant is refused, with the reason; a revoke is decided without it.
+/// most `time`. The decision is made at `not_before` if the clock is behind it. Without such a fact a grant is refused, with the reason; a revoke is decided without it.
 ///
 /// # Errors
 /// The error of AWS if the policy cannot decide now: AWS may give the fact later.
@@ -28,9 +28,14 @@ pub async fn decide(
     clock: &Clock,
     instruments: &Instruments,
     intent: &Intent,
+    not_before: Option<Timestamp>,
     time: Duration,
 ) -> Result<PolicyVerdict, AwsError> {
-    let decided = decide_in(policy, workspaces, clock, intent, time).await;
+    let now = || {
+        let now = clock.now();
+        not_before.map_or(now, |earliest| now.max(earliest))
+    };
+    let decided = decide_in(policy, workspaces, &now, intent, time).await;
     match &decided {
         Ok(verdict) => {
             let outcome = match verdict.is_allowed() {
@@ -47,22 +52,22 @@ pub async fn decide(
 async fn decide_in(
     policy: &Policy,
     workspaces: &WorkSpaces,
-    clock: &Clock,
+    now: &(dyn Fn() -> Timestamp + Sync),
     intent: &Intent,
     time: Duration,
 ) -> Result<PolicyVerdict, AwsError> {
-    let (set, query) = (policy.in_force(), PolicyQuery::of(intent, clock.now()));
+    let (set, query) = (policy.in_force(), PolicyQuery::of(intent, now()));
     match FactReads::default().has(set.needs(query), set.fact_ages(intent.action)) {
         true => Ok(set.decide(query)),
         // Boxed because few sets need it: otherwise it enlarges the future of every change.
-        false => Box::pin(decide_with_facts(policy, workspaces, clock, intent, time)).await,
+        false => Box::pin(decide_with_facts(policy, workspaces, now, intent, time)).await,
     }
 }
 
 async fn decide_with_facts(
     policy: &Policy,
     workspaces: &WorkSpaces,
-    clock: &Clock,
+    now: &(dyn Fn() -> Timestamp + Sync),
     intent: &Intent,
     time: Duration,
 ) -> Result<PolicyVerdict, AwsError> {
@@ -71,7 +76,7 @@ async fn decide_with_facts(
         loop {
             // The set may have been replaced during the read. The one in force now decides.
             let set = policy.in_force();
-            let needs = set.needs(PolicyQuery::of(intent, clock.now()));
+            let needs = set.needs(PolicyQuery::of(intent, now()));
             let ages = set.fact_ages(intent.action);
             if read.has(needs, ages) {
                 return set;
@@ -84,7 +89,7 @@ async fn decide_with_facts(
     let facts = set.used_facts(intent.action, read.facts());
     let verdict = set.decide(PolicyQuery {
         facts: Some(&facts),
-        ..PolicyQuery::of(intent, clock.now())
+        ..PolicyQuery::of(intent, now())
     });
     let missing = match in_time {
         Ok(_) => read.passing_error(),
@@ -157,6 +162,7 @@ impl FactReads {
 
     fn facts(&self) -> Facts {
         Facts {
+            expire_time: None,
             image: self.image.as_ref().and_then(owned).map(ImageAttributes::from),
             tags: self
                 .tags

@@ -140,6 +140,13 @@ impl Forwarder {
         endpoint.is_none_or(|endpoint| endpoint.dispatcher().accepts_changes())
     }
 
+    /// Looks for due changes of an account and Region now, and not only at the next round of recovery.
+    pub fn look_for_due(&self, account: AccountId, region: &Region) {
+        if !self.0.stop.is_cancelled() && self.0.workspaces.serves(account, region) {
+            self.endpoint(account, region).request_scan();
+        }
+    }
+
     /// Works on received changes, and claims due changes without a lease, until the forwarder is stopped. Then it finishes the
     /// calls in progress, and gives back the rest so that another replica claims it at once. Returns when no work is left.
     /// Dropping the future ends the work that is left.

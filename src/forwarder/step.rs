@@ -7,7 +7,7 @@ use tracing::Instrument;
 use crate::{
     clock::MonotonicInstant,
     domain::{
-        Action, Attempt, AwsError, AwsOperation, AwsResponse, FailureReason, Intent,
+        Action, Attempt, AwsError, AwsOperation, AwsResponse, Change, FailureReason, Intent,
         convergence::{self, DecisionContext, NextStep},
         transition::{Command, CommandReply, Work, WorkOutcome},
     },
@@ -67,7 +67,7 @@ impl Forwarder {
                 NextStep::Call if !self.has_time(&work, since) => (None, None),
                 NextStep::Call | NextStep::ReadBack(_) => {
                     let time = self.time_for_facts(&work, since);
-                    match self.verdict(&work.change.intent, age, time).await {
+                    match self.verdict(&work.change, age, time).await {
                         Ok(Some(verdict)) => {
                             asked = Some(Box::new(verdict.decision));
                             (verdict.refusal, None)
@@ -179,7 +179,8 @@ impl Forwarder {
     /// Asks the policy in force about the next call. None if the call may be made without a new decision: it is a revoke, or this
     /// set permitted it a moment ago. `age` is the time since the change was accepted. The error is that of AWS if the policy
     /// cannot decide now.
-    async fn verdict(&self, intent: &Intent, age: Duration, time: Duration) -> Result<Option<PolicyVerdict>, AwsError> {
+    async fn verdict(&self, change: &Change, age: Duration, time: Duration) -> Result<Option<PolicyVerdict>, AwsError> {
+        let intent = &change.intent;
         if intent.action == Action::Revoke || self.is_permitted_already(intent, age) {
             return Ok(None);
         }
@@ -189,6 +190,8 @@ impl Forwarder {
             &self.0.clock,
             &self.0.instruments,
             intent,
+            // The end counts from this time on the database's clock, which can be ahead of this replica's.
+            Some(change.created_at),
             time,
         )
         .await;

@@ -154,7 +154,8 @@ fn code(reason: ErrorReason) -> Code {
         | ErrorReason::UpstreamAccessDenied
         | ErrorReason::UpstreamRefused
         | ErrorReason::EntryArchived
-        | ErrorReason::NotYetCovered => Code::FailedPrecondition,
+        | ErrorReason::NotYetCovered
+        | ErrorReason::NotFinalized => Code::FailedPrecondition,
         ErrorReason::ImageNotFound
         | ErrorReason::PermissionNotFound
         | ErrorReason::ChangeNotFound
@@ -209,6 +210,7 @@ fn retry_after(reason: ErrorReason) -> Option<Duration> {
         | ErrorReason::EntryArchived
         | ErrorReason::CheckpointNotFound
         | ErrorReason::PolicySetNotFound
+        | ErrorReason::NotFinalized
         | ErrorReason::LedgerTampered
         | ErrorReason::InvalidSignature
         | ErrorReason::Unimplemented

@@ -59,6 +59,7 @@ impl ShareService {
             key: request.key,
             request_id: request.request_id,
             justification: request.justification,
+            end: request.end,
             trace_id: caller.trace_id,
         };
         if request.validate_only {
@@ -90,7 +91,11 @@ impl SharePermissionService for ShareService {
         request: Request<v1::GrantSharePermissionRequest>,
     ) -> Result<Response<v1::GrantSharePermissionResponse>, Status> {
         let caller = self.caller(&request)?;
-        let change = parse::grant(request.get_ref())?;
+        let change = parse::grant(
+            request.get_ref(),
+            &self.changes.policy.in_force(),
+            self.changes.clock.now(),
+        )?;
         Ok(Response::new(self.change(Action::Grant, caller, change).await?))
     }
 

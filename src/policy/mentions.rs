@@ -27,6 +27,8 @@ pub struct Mentions {
     pub tags: bool,
     /// The time of the decision, apart from hour and weekday.
     pub(super) now: bool,
+    /// The end of the share.
+    pub(super) end: bool,
 }
 
 /// How old the facts may be by which a set decides.
@@ -100,6 +102,7 @@ impl Mentions {
                     image: true,
                     tags: true,
                     now: true,
+                    end: true,
                 };
             }
         }
@@ -116,6 +119,7 @@ impl Mentions {
                         "." | "has" => {
                             self.caller |= attribute == Some("caller");
                             self.now |= attribute == Some("now");
+                            self.end |= attribute == Some("end");
                             let is_of_image = !matches!(of, Some("principal" | "context"));
                             self.image |= is_of_image && attribute.is_none_or(|name| DESCRIBED.contains(&name));
                         }

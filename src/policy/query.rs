@@ -27,6 +27,8 @@ pub struct PolicyQuery<'a> {
     pub cause: Cause,
     /// What the principal says about it.
     pub justification: &'a Justification,
+    /// When the share ends that the grant makes. None if it has no end.
+    pub expire_time: Option<Timestamp>,
     /// The time of the decision.
     pub now: Timestamp,
     /// How the principal was authenticated. None if it is not known.
@@ -44,6 +46,7 @@ impl<'a> PolicyQuery<'a> {
             key: &intent.key,
             cause: intent.cause,
             justification: &intent.justification,
+            expire_time: intent.end.map(|end| end.from(now)),
             now,
             authentication: intent.authentication.as_ref(),
             facts: None,
@@ -52,13 +55,12 @@ impl<'a> PolicyQuery<'a> {
 
     /// What is recorded of the facts. Only those that policies speak of were used.
     pub(super) fn facts(&self, mentions: Mentions) -> Facts {
-        let Some(facts) = self.facts else {
-            return Facts::default();
-        };
         Facts {
+            // A TTL counts from a later time than that of the decision.
+            expire_time: self.expire_time.filter(|_| mentions.end),
             image: self.image().filter(|_| mentions.image).cloned(),
             tags: self.tags().filter(|_| mentions.tags).cloned(),
-            unknown: facts.unknown.clone(),
+            unknown: self.facts.and_then(|facts| facts.unknown.clone()),
         }
     }
 
@@ -211,11 +213,17 @@ fn context(
         ),
     ];
     // Cedar parses a time from text, which takes longer than all else.
-    let now = set
-        .mentions(query.action)
-        .now
-        .then(|| ("now".to_owned(), datetime(query.now)));
-    Ok(Context::from_pairs(pairs.into_iter().chain(now).chain(justification))?)
+    let mentions = set.mentions(query.action);
+    let times = [
+        ("now", mentions.now.then_some(query.now)),
+        ("end", query.expire_time.filter(|_| mentions.end)),
+    ];
+    let times = times
+        .into_iter()
+        .filter_map(|(name, time)| Some((name.to_owned(), datetime(time?))));
+    Ok(Context::from_pairs(
+        pairs.into_iter().chain(times).chain(justification),
+    )?)
 }
 
 fn text(text: &str) -> RestrictedExpression {

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use crate::{
     config::{RoleConfig, ShareWith},
     domain::{
-        AccountId, Action, PolicyDigest, PolicyId, Principal, PrincipalPattern,
+        AccountId, Action, PolicyDigest, PolicyId, Principal, PrincipalPattern, Timestamp,
         decision::{Facts, MAX_FACT_BYTES},
     },
 };
@@ -199,6 +199,14 @@ impl PolicySet {
     /// The accounts, each with the recipients that it allows.
     pub fn recipients(&self) -> &BTreeMap<AccountId, ShareWith> {
         &self.recipients
+    }
+
+    /// The end of a day such as `2026-12-31`, in the time zone of the set. None if the text is no date.
+    pub fn end_of_day(&self, date: &str) -> Option<Timestamp> {
+        let is_date = date.len() == "2026-12-31".len();
+        let date: jiff::civil::Date = date.parse().ok().filter(|_| is_date)?;
+        let end = self.zone.to_timestamp(date.tomorrow().ok()?.at(0, 0, 0, 0)).ok()?;
+        Timestamp::parse(&end.to_string())
     }
 
     pub(super) fn zone(&self) -> &TimeZone {

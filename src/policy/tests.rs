@@ -43,6 +43,7 @@ fn intent(principal: &str, action: Action, shared: &str) -> Intent {
         authentication: None,
         decision: None,
         justification: Justification::example(),
+        end: None,
         trace_id: None,
     }
 }
@@ -298,6 +299,7 @@ fn a_policy_of_a_file_decides_by_groups_ticket_time_credentials_and_image() {
             credentials: vec![CredentialKind::Token],
         });
         let facts = Facts {
+            expire_time: None,
             image: Some(described()),
             tags: Some(BTreeMap::from([("release".into(), "approved".into())])),
             unknown: None,
@@ -622,6 +624,7 @@ fn a_grant_is_refused_while_a_fact_that_the_set_mentions_is_not_known() {
         image,
         tags,
         now: false,
+        end: false,
     };
     for (condition, expected) in [
         (

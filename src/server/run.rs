@@ -15,6 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     audit::Signer,
+    changes::Ends,
     clock::{Clock, MonotonicInstant},
     grpc::{self, AccessApi, AuditApi, Health, Services, ShareService},
     probe::{Admin, Readiness, WatchSettings},
@@ -187,6 +188,7 @@ impl Server {
             .follower(database.clone(), &self.notifications.ledger_growth, clock.clone());
         background.spawn(supervisor.run(follower));
         background.spawn(supervisor.run(self.changes.denials.clone()));
+        background.spawn(supervisor.run(Ends::new(self.changes.clone())));
         background.spawn(supervisor.run(Heartbeat {
             database: database.clone(),
             replica: self.replica,

@@ -31,7 +31,7 @@ pub use notifications::{
     Beginnings, LedgerGrowth, LedgerGrowthReceiver, LedgerSizes, Notifications, OutcomeWaiter, Outcomes,
     PeerCheckpoints, Received, ReleasedWork,
 };
-pub use reads::{changes, due, pending};
+pub use reads::{changes, due, ends, pending};
 pub use tree::{checkpoints, tiles};
 pub use upkeep::{OneAcrossReplicas, archive, partitions, summaries};
 

@@ -300,6 +300,7 @@ fn line(account: AccountId, index: u64, reason: &str) -> String {
             intent: Arc::new(intent),
             generation: Some(index + 1),
             previous: None,
+            previous_basis: None,
             attempts: Vec::new(),
             failure: None,
             denied_by: None,

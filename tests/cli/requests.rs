@@ -23,6 +23,9 @@ async fn grant_fills_every_field() {
         reason: "a build".into(),
         ticket: "OPS-1".into(),
         validate_only: true,
+        expire_time: None,
+        ttl: None,
+        expire_date: String::new(),
     };
     assert_eq!(service.asked(), [Asked::Grant(expected)]);
 }
@@ -99,6 +102,7 @@ async fn reads_fill_every_field() {
             state: share_permission::State::NotShared.into(),
             page_size: 7,
             page_token: String::new(),
+            expire_before: None,
         }),
     ];
     assert_eq!(service.asked(), expected);

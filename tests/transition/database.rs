@@ -93,6 +93,11 @@ impl Database {
         )
     }
 
+    /// Notes the requests that a saved batch accepted, as they were asked for: an entry has the time of an end, and not the TTL.
+    pub(crate) fn note_asked(&mut self, opened: impl IntoIterator<Item = (RequestId, Arc<Intent>)>) {
+        self.intents.extend(opened);
+    }
+
     /// Saves the effects of a batch.
     pub(crate) fn save(&mut self, account: &AccountState, breaches: &mut Breaches) {
         let effects = account.effects();
@@ -157,6 +162,7 @@ impl Database {
             && told.pending_change() == permission.pending_change()
             && told.desired.is_none_or(|desired| permission.desired == Some(desired))
             && told.applied.is_none_or(|applied| permission.applied == Some(applied))
+            && told.basis == permission.basis
             && told.created_at == permission.created_at
             && (!is_idle || told.updated_at == permission.updated_at);
         breaches.check(LedgerTellsState, holds, || {

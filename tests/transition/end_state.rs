@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use sharewarden::domain::{
-    ChangeState, PermissionKey,
+    Access, ChangeState, PermissionKey,
     transition::{AccountState, Command, WorkOutcome},
 };
 
 use crate::{
     aws::WINDOW,
-    fixtures::key,
+    fixtures::{ending, key},
     forwarder::HeldWork,
-    promises::Promise::{AllEnds, NewestTakesEffectLast, NewestWins, OneRequestOneEnd, RestIsTrue},
+    promises::Promise::{AllEnds, EndsAreKept, NewestTakesEffectLast, NewestWins, OneRequestOneEnd, RestIsTrue},
     world::{Commit, Dice, LEASE, World},
 };
 
@@ -83,6 +83,35 @@ impl World {
             let won = newest.state == ChangeState::Succeeded && permission.applied == Some(newest.intent.action.into());
             self.breaches
                 .check(NewestWins, won, || format!("{newest:?} lost: {permission:?}"));
+        }
+    }
+
+    /// Lets all ends pass, and one replica carry them out. A revoke that failed in the history delays an end by a day.
+    pub(crate) fn drain_ends(&mut self) {
+        for _ in 0..2 {
+            self.wait(Duration::from_hours(25));
+            for key in (0..4).map(key) {
+                let permission = self.database.permissions.get(&key);
+                let due = permission.filter(|permission| permission.end_due_at.is_some());
+                if let Some(basis) = due.and_then(|permission| permission.basis) {
+                    self.ids += 1;
+                    let command = ending(self.ids, key, basis.change_id);
+                    self.replicas[0].queue.push(command);
+                }
+            }
+            self.commit(0, Commit::Replied, &mut Dice(0));
+            self.drain_in_rounds(&[LEASE * 2; 2]);
+        }
+        for key in (0..4).map(key) {
+            let mut changes: Vec<_> = self.database.changes.values().collect();
+            changes.retain(|change| change.intent.key == key && change.state == ChangeState::Succeeded);
+            let last = changes.into_iter().max_by_key(|change| change.generation).cloned();
+            let has_ended = last.as_ref().is_none_or(|last| {
+                let is_over = last.expire_time().is_some_and(|end| end <= self.now());
+                !is_over || self.aws.holds(&key) == Access::NotShared
+            });
+            self.breaches
+                .check(EndsAreKept, has_ended, || format!("still shared: {last:?}"));
         }
     }
 

@@ -3,8 +3,8 @@
 use std::sync::{Arc, LazyLock};
 
 use sharewarden::domain::{
-    AccountId, Action, ChangeFailure, ChangeId, DenialsBody, FailureReason, Intent, PermissionKey, Principal,
-    ReplicaId, RequestId, Timestamp, example,
+    AccountId, Action, Cause, ChangeFailure, ChangeId, DenialsBody, FailureReason, Intent, PermissionKey, Principal,
+    ReplicaId, RequestId, Timestamp, example, transition::Command,
 };
 use uuid::Uuid;
 
@@ -52,6 +52,16 @@ pub(crate) fn intent(id: u64, request: u64, key: PermissionKey, action: Action, 
         principal: PRINCIPALS[principal as usize].clone(),
         ..EXAMPLE.clone()
     })
+}
+
+/// The revoke of a share at the end of `basis`, as the worker submits it.
+pub(crate) fn ending(id: u64, key: PermissionKey, basis: ChangeId) -> Command {
+    let revoke = intent(id, u64::MAX - id, key, Action::Revoke, 0);
+    let revoke = Intent {
+        cause: Cause::Expiry,
+        ..Arc::unwrap_or_clone(revoke)
+    };
+    Command::End(Arc::new(revoke), basis)
 }
 
 pub(crate) fn denials() -> Arc<DenialsBody> {

@@ -4,13 +4,14 @@
 //! Read this file first: it has the promises as tests. Then read [`promises`] (how a breach is recorded), [`world`],
 //! [`forwarder`] and [`aws`] (the model), [`end_state`] (the state after a history), [`database`] (the stored state and its
 //! constraints) and [`reply_checks`] (the expected reply to every command). [`invalid_commands`] tests commands that no forwarder
-//! sends. [`regressions`], [`late_calls`] and [`unseen_effects`] keep the bugs that the histories found.
+//! sends. [`ends`] has the rules of ends. [`regressions`], [`late_calls`] and [`unseen_effects`] keep the bugs that the histories found.
 //!
 //! `PROPTEST_CASES` is the number of histories per test.
 
 mod aws;
 mod database;
 mod end_state;
+mod ends;
 mod fixtures;
 mod forwarder;
 mod invalid_commands;
@@ -108,6 +109,10 @@ promised! {
     a_failed_change_is_not_in_effect = FailedIsKnown,
     /// An auditor recomputes the rows from the entries.
     the_ledger_tells_the_state_of_every_change_and_permission = LedgerTellsState,
+    /// P12: in a quiet state, no share is left that has reached its end.
+    a_share_with_an_end_is_not_shared_after_its_end = EndsAreKept,
+    /// P12: an end of an older basis does nothing, and an accepted renewal is never undone by an end.
+    only_the_end_of_the_newest_grant_ends_a_share = OnlyItsEndEndsAShare,
     every_saved_state_keeps_the_constraints_of_the_schema = Constraints,
     effects_name_exactly_what_is_new_and_what_changed = EffectsAreExact,
 }

@@ -20,6 +20,8 @@ pub(crate) enum Promise {
     FailedIsKnown,
     AllEnds,
     LedgerTellsState,
+    EndsAreKept,
+    OnlyItsEndEndsAShare,
 }
 
 /// The first breach of each promise.

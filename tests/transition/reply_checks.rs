@@ -1,9 +1,10 @@
 //! Checks the reply to every command against facts that do not come from the transition.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use sharewarden::domain::{
-    Change, Intent, PermissionKey, RequestId,
+    Access, Action, Cause, Change, ChangeId, ChangeState, Intent, Permission, PermissionKey, RequestId, ShareEnd,
+    Timestamp,
     transition::{AccountState, Command, CommandReply, Settlement, TransitionContext, Work},
 };
 
@@ -12,7 +13,7 @@ use crate::{
     fixtures,
     promises::{
         Breaches,
-        Promise::{LostLeaseIsSilent, OneChangePerRequestId, ReuseIsRefused, SameWishJoins},
+        Promise::{LostLeaseIsSilent, OneChangePerRequestId, OnlyItsEndEndsAShare, ReuseIsRefused, SameWishJoins},
     },
     world::LatestWork,
 };
@@ -31,6 +32,11 @@ impl<'a> ReplyChecks<'a> {
             latest_work,
             opened: HashMap::new(),
         }
+    }
+
+    /// The requests that were accepted, with the changes that answer them.
+    pub(crate) fn into_opened(self) -> HashMap<RequestId, Arc<Intent>> {
+        self.opened
     }
 
     pub(crate) fn apply(
@@ -54,10 +60,26 @@ impl<'a> ReplyChecks<'a> {
         });
         let newest = newest.filter(|_| !is_stuck);
         let entries = account.effects().entries.len();
+        let ends = match command {
+            Command::End(intent, basis) => Some(self.ends_now(account, &intent.key, *basis, context.now)),
+            _ => None,
+        };
         let reply = account.apply(command.clone(), context);
         let silent = account.effects().entries.len() == entries && permission(account) == before;
         match command {
-            Command::Open(intent) => self.check_open(intent, newest.as_ref(), &reply, silent, breaches),
+            Command::Open(intent) => self.check_open(intent, newest.as_ref(), &reply, silent, context.now, breaches),
+            Command::End(intent, _) => {
+                let is_correct = match &reply {
+                    CommandReply::NotDue => silent && ends != Some(Ends::Now),
+                    // Its own commit, whose reply was lost.
+                    CommandReply::Opened(_) if silent => self.database.changes.contains_key(&intent.change_id),
+                    CommandReply::Opened(_) => matches!(ends, Some(Ends::Now | Ends::AfterFailure)),
+                    _ => false,
+                };
+                breaches.check(OnlyItsEndEndsAShare, is_correct, || {
+                    format!("{command:?} at {} {ends:?}: {reply:?} {before:?}", context.now)
+                });
+            }
             Command::Settle(settlement) => self.check_settle(settlement, &reply, silent, context, breaches),
             Command::Renew { epoch, .. } => {
                 // A renewal that was committed before gets its reply again.
@@ -74,6 +96,47 @@ impl<'a> ReplyChecks<'a> {
         reply
     }
 
+    /// From the changes alone: the newest in progress counts, or else the last that succeeded.
+    fn ends_now(&self, account: &AccountState, key: &PermissionKey, basis: ChangeId, now: Timestamp) -> Ends {
+        let Some(permission) = account.permission(key) else {
+            return Ends::No;
+        };
+        let newest = permission
+            .next
+            .or(permission.current)
+            .and_then(|id| account.change(id))
+            .cloned();
+        let changes = || {
+            let stored = self
+                .database
+                .changes
+                .values()
+                .filter(|change| change.intent.key == *key);
+            stored.map(|change| account.change(change.id()).unwrap_or(change))
+        };
+        let succeeded = changes().filter(|change| change.state == ChangeState::Succeeded);
+        let is_shared = |permission: &Permission| permission.applied != Some(Access::NotShared);
+        let last = succeeded
+            .max_by_key(|change| change.generation)
+            .filter(|_| is_shared(permission));
+        let ending = newest.as_ref().or(last).filter(|change| change.id() == basis);
+        let is_due = |change: &&Change| change.expire_time().is_some_and(|end| end <= now);
+        let has_failed = changes().any(|change| {
+            let of_basis = change
+                .previous_basis
+                .is_some_and(|previous| previous.change_id == basis);
+            change.intent.cause == Cause::Expiry && of_basis && change.state == ChangeState::Failed
+        });
+        match ending
+            .filter(|change| change.intent.action == Action::Grant)
+            .filter(is_due)
+        {
+            None => Ends::No,
+            Some(_) if has_failed => Ends::AfterFailure,
+            Some(_) => Ends::Now,
+        }
+    }
+
     /// `newest` is the newest change of the permission, if it is in progress and can be joined.
     fn check_open(
         &mut self,
@@ -81,12 +144,21 @@ impl<'a> ReplyChecks<'a> {
         newest: Option<&Change>,
         reply: &CommandReply,
         silent: bool,
+        now: Timestamp,
         breaches: &mut Breaches,
     ) {
         let stored = self.database.intent_of(intent.request_id);
         let earlier = self.opened.get(&intent.request_id).or(stored);
         let Some(earlier) = earlier.cloned() else {
-            let joined = newest.filter(|change| change.intent.action == intent.action);
+            if intent.end.is_some_and(|end| end.from(now) <= now) {
+                let is_correct = *reply == CommandReply::EndPassed && silent;
+                return breaches.check(OneChangePerRequestId, is_correct, || {
+                    format!("past {intent:?}: {reply:?}")
+                });
+            }
+            let joined = newest.filter(|change| {
+                change.intent.action == intent.action && are_same_ends(change.expire_time(), intent.end, now)
+            });
             let change_id = joined.map_or(intent.change_id, Change::id);
             let stored_intent = Intent {
                 change_id,
@@ -151,4 +223,27 @@ fn asks_for_the_same(earlier: &Intent, intent: &Intent) -> bool {
         && earlier.cause == intent.cause
         && earlier.principal == intent.principal
         && earlier.justification == intent.justification
+        && earlier.end == intent.end
+}
+
+/// True if a grant that asks for `asked` may join one that ends at `under_way`.
+fn are_same_ends(under_way: Option<Timestamp>, asked: Option<ShareEnd>, now: Timestamp) -> bool {
+    let Some((under_way, asked)) = under_way.zip(asked) else {
+        return under_way.is_none() && asked.is_none();
+    };
+    let earlier_by = asked.from(now).since(under_way);
+    let may_be_earlier_by = match asked {
+        ShareEnd::At(_) => Duration::ZERO,
+        ShareEnd::After(ttl) => (ttl / 100).min(Duration::from_secs(60)),
+    };
+    under_way <= asked.from(now) && earlier_by <= may_be_earlier_by
+}
+
+/// Whether the end of a grant ends its share now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    Now,
+    /// An earlier revoke at this end has failed, so that it may be delayed.
+    AfterFailure,
+    No,
 }

@@ -6,14 +6,14 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use sharewarden::domain::{
-    Action, ConfirmationBody, Intent, Justification, PermissionKey, Timestamp,
+    Action, ConfirmationBody, Intent, Justification, PermissionKey, ShareEnd, Timestamp,
     transition::{Command, CommandReply, LONGEST_WAIT, TransitionContext, Work},
 };
 
 use crate::{
     aws::{Aws, WINDOW},
     database::Database,
-    fixtures::{self, account, denials, intent, key, start},
+    fixtures::{self, account, denials, ending, intent, key, start},
     forwarder::HeldWork,
     promises::{
         Breaches,
@@ -98,6 +98,7 @@ impl World {
     pub(crate) fn after(history: &[u64], clock_may_go_back: bool) -> Self {
         let mut world = Self::run(history, clock_may_go_back);
         world.drain();
+        world.drain_ends();
         world
     }
 
@@ -156,7 +157,8 @@ impl World {
         self.steps += 1;
         let at = dice.pick(self.replicas.len());
         match dice.roll(64) {
-            0..20 => self.open(at, &mut dice),
+            0..17 => self.open(at, &mut dice),
+            17..20 => self.end(at, &mut dice),
             20..34 => self.settle(at, &mut dice),
             34..37 => self.call(at, &mut dice),
             37..40 => self.renew(at, &mut dice),
@@ -190,7 +192,35 @@ impl World {
         } else {
             Action::Revoke
         };
-        intent(self.fresh(), request, key(content % 3), action, content % 5 / 3)
+        let asked = intent(self.fresh(), request, key(content % 3), action, content % 5 / 3);
+        let end = match content / 2 % 4 {
+            _ if action == Action::Revoke => None,
+            0 => Some(ShareEnd::After(Duration::from_secs(1 + content % 30))),
+            1 => Some(ShareEnd::At(start() + Duration::from_secs(content))),
+            _ => None,
+        };
+        Arc::new(Intent {
+            end,
+            ..Arc::unwrap_or_clone(asked)
+        })
+    }
+
+    /// Asks for the end of a share: mostly of the grant that a worker would find, sometimes of an older or a newer one.
+    fn end(&mut self, at: usize, dice: &mut Dice) {
+        let key = key(dice.roll(3));
+        let found = self.database.permissions.get(&key).and_then(|permission| {
+            let basis = permission.basis.map(|basis| basis.change_id);
+            permission.next.or(permission.current).or(basis)
+        });
+        let of_key = self.database.changes.values().filter(|change| change.intent.key == key);
+        let mut ids: Vec<_> = of_key.map(|change| change.id()).collect();
+        ids.sort();
+        let any = (!ids.is_empty()).then(|| ids[dice.pick(ids.len())]);
+        let basis = if dice.roll(4) == 0 { any } else { found };
+        if let Some(basis) = basis {
+            let number = self.fresh();
+            self.replicas[at].queue.push(ending(number, key, basis));
+        }
     }
 
     fn open(&mut self, at: usize, dice: &mut Dice) {
@@ -237,6 +267,7 @@ impl World {
         let back = Duration::from_secs(if self.clock_may_go_back { dice.roll(20) } else { 0 });
         let context = TransitionContext {
             now: start() + (self.clock + self.ahead).saturating_sub(back),
+            knows_ends: true,
             replica: fixtures::replica(replica.number),
             lease_for: LEASE,
             late_effect_window: WINDOW,
@@ -255,7 +286,9 @@ impl World {
         let work = account.effects().work.iter();
         given = work.map(|work| (work.change.intent.key.clone(), work.epoch)).collect();
         if commit != Commit::Failed {
+            let opened = checks.into_opened();
             self.database.save(&account, &mut self.breaches);
+            self.database.note_asked(opened);
             self.check_rest(&account);
             self.check_failures(&account);
             for key in &account.effects().permissions {

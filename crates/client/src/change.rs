@@ -233,6 +233,7 @@ impl ErrorClass {
             | R::ChangeNotFound
             | R::EntryNotFound
             | R::PolicySetNotFound
+            | R::NotFinalized
             | R::EntryArchived
             | R::CheckpointNotFound
             | R::NotYetCovered

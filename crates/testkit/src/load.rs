@@ -275,6 +275,7 @@ impl HistoryGenerator {
             intent: intent.clone(),
             generation: (kind != EntryKind::ChangeDenied).then_some(1),
             previous: None,
+            previous_basis: None,
             attempts: match kind {
                 EntryKind::ChangeFailed => vec![attempt(Classification::Refused)],
                 EntryKind::ChangeSucceeded => vec![attempt(Classification::Accepted)],

@@ -10,6 +10,7 @@ pub(in crate::audit) fn stored(log_index: u64) -> StoredEntry<'static> {
         intent: Arc::new(example::intent()),
         generation: Some(1),
         previous: None,
+        previous_basis: None,
         attempts: vec![],
         failure: None,
         denied_by: None,

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::EntryColumns;
 use crate::domain::{
-    Access, AccountId, Action, Attempt, Authentication, AwsOperation, Cause, Change, ChangeFailure, ChangeId,
-    Classification, Decision, FailureReason, Intent, Justification, PermissionKey, Timestamp,
+    Access, AccountId, Action, Attempt, Authentication, AwsOperation, Basis, Cause, Change, ChangeFailure, ChangeId,
+    Classification, Decision, FailureReason, Intent, Justification, PermissionKey, ShareEnd, Timestamp,
 };
 
 /// The state at the time of recording: of a change, of a request that joined a change, or of a refused request.
@@ -21,6 +21,8 @@ pub struct ChangeBody {
     pub generation: Option<u64>,
     /// What AWS was known to hold when the change was accepted.
     pub previous: Option<Access>,
+    /// The basis of the share when the change was accepted. With the cause [`Cause::Expiry`]: the basis that ends.
+    pub previous_basis: Option<Basis>,
     /// The calls to AWS so far.
     pub attempts: Vec<Attempt>,
     /// Why the change failed, if it did.
@@ -36,6 +38,7 @@ impl ChangeBody {
             intent: change.intent.clone(),
             generation: Some(change.generation),
             previous: change.previous,
+            previous_basis: change.previous_basis,
             attempts: change.attempts.clone(),
             failure: change.failure.clone(),
             denied_by: None,
@@ -51,6 +54,7 @@ impl ChangeBody {
             }),
             generation: Some(change.generation),
             previous: change.previous,
+            previous_basis: change.previous_basis,
             attempts: Vec::new(),
             failure: None,
             denied_by: None,
@@ -60,6 +64,11 @@ impl ChangeBody {
     /// The id of the change. None for a refusal.
     pub fn change_id(&self) -> Option<ChangeId> {
         self.generation.map(|_| self.intent.change_id)
+    }
+
+    /// When the share ends that the grant makes. None for a revoke, and for a share without an end.
+    pub fn expire_time(&self) -> Option<Timestamp> {
+        self.intent.expire_time()
     }
 
     /// The AWS request id of the last call, if AWS gave one.
@@ -147,10 +156,14 @@ struct ChangeBodyJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     error_reason: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    expire_time: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     generation: Option<u64>,
     image_id: Text<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     previous: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_basis: Option<Basis>,
     principal: Text<'a>,
     reason: Text<'a>,
     region: Text<'a>,
@@ -190,9 +203,11 @@ impl<'a> ChangeBodyJson<'a> {
             error_code: failure.and_then(|failure| failure.code.as_deref()).map(Text::from),
             error_message: failure.and_then(|failure| failure.message.as_deref()).map(Text::from),
             error_reason: failure.map(|failure| failure.reason.as_str().into()),
+            expire_time: intent.expire_time().map(|time| time.to_string().into()),
             generation: body.generation,
             image_id: intent.key.image.as_str().into(),
             previous: body.previous.map(|access| access.as_str().into()),
+            previous_basis: body.previous_basis,
             principal: intent.principal.as_str().into(),
             reason: reason.as_str().into(),
             region: intent.key.region.as_str().into(),
@@ -213,6 +228,7 @@ impl<'a> ChangeBodyJson<'a> {
         let body = ChangeBody {
             generation: self.generation,
             previous: optional(self.previous, |text| Access::parse(&text.0))?,
+            previous_basis: self.previous_basis,
             attempts,
             failure: failure(self.error_reason, self.error_code, self.error_message)?,
             denied_by: self.denied_by.map(Text::into_string),
@@ -234,6 +250,9 @@ impl<'a> ChangeBodyJson<'a> {
                     reason: self.reason.parse()?,
                     ticket: optional(self.ticket, |text| text.parse())?,
                 },
+                end: optional(self.expire_time, |text| {
+                    Timestamp::parse_displayed(&text.0).map(ShareEnd::At)
+                })?,
                 trace_id: optional(self.trace_id, |text| text.parse())?,
             }),
         };

@@ -14,6 +14,8 @@ use crate::domain::{
 pub enum Command {
     /// Accept a change.
     Open(Arc<Intent>),
+    /// Accept the revoke of a share at its end, if this change is still its basis, or a grant in progress, and its end is due.
+    End(Arc<Intent>, ChangeId),
     /// Record a refusal by the policy, with its message. A replay of an accepted request still gets its first answer.
     Deny(Arc<Intent>, String),
     /// Record a number of refusals that were counted.
@@ -40,7 +42,7 @@ impl Command {
     /// The account of the command. Everything that it reads or changes belongs to this account.
     pub fn account(&self) -> AccountId {
         match self {
-            Self::Open(intent) | Self::Deny(intent, _) => intent.key.account,
+            Self::Open(intent) | Self::Deny(intent, _) | Self::End(intent, _) => intent.key.account,
             Self::RecordDenials(account, _) => *account,
             Self::Claim(key) | Self::Renew { key, .. } => key.account,
             Self::Settle(settlement) => settlement.key.account,
@@ -51,7 +53,7 @@ impl Command {
     /// The rows to load before the command is applied.
     pub fn required_rows(&self) -> RequiredRows<'_> {
         match self {
-            Self::Open(intent) | Self::Deny(intent, _) => RequiredRows {
+            Self::Open(intent) | Self::Deny(intent, _) | Self::End(intent, _) => RequiredRows {
                 permission: Some(&intent.key),
                 request: Some(intent.request_id),
             },
@@ -72,6 +74,8 @@ impl Command {
     pub fn begins_work(&self) -> bool {
         match self {
             Self::Open(_) | Self::Deny(..) | Self::Claim(_) => true,
+            // An end takes no lease: recovery claims its change.
+            Self::End(..) => false,
             Self::RecordDenials(..) | Self::Renew { .. } | Self::Settle(_) | Self::Confirm(..) => false,
         }
     }
@@ -163,6 +167,12 @@ pub enum CommandReply {
     Joined(Snapshot),
     /// The same request was accepted before. This is the present state of its change.
     Replayed(Snapshot),
+    /// The share of an [`End`](Command::End) does not end now. Nothing was recorded.
+    NotDue,
+    /// The end that a grant asks for has passed. Nothing was recorded.
+    EndPassed,
+    /// The grant asks for an end, and the schema still admits builds that know no ends. Nothing was recorded.
+    EndsNotAdmitted,
     /// The request id was used for other content, which this change answers.
     RequestIdReused(ChangeId),
     /// The refusal was recorded at this index, with this message.
@@ -203,6 +213,8 @@ pub const LONGEST_WAIT: Duration = Duration::from_secs(600);
 pub struct TransitionContext {
     /// The database's clock, read together with the ledger's head. It can be earlier than the times on record.
     pub now: Timestamp,
+    /// True if every build that the schema admits knows ends of shares. Before that, no end is accepted, and no basis recorded.
+    pub knows_ends: bool,
     /// The replica that takes the leases.
     pub replica: ReplicaId,
     /// The duration of a lease. At most [`LONGEST_WAIT`].

@@ -133,6 +133,12 @@ impl AccountState {
 
     /// Makes the newest change the current one, supersedes the older one, and starts work on it.
     pub(super) fn take_up(&mut self, permission: &mut Permission, context: &TransitionContext) {
+        self.take_over(permission, context);
+        self.go_on(permission, context);
+    }
+
+    /// Makes the newest change the current one, and supersedes the older one. There is no lease, or it has expired.
+    pub(super) fn take_over(&mut self, permission: &mut Permission, context: &TransitionContext) {
         if let (Some(expired), Some(current)) = (permission.lease.take(), permission.current) {
             // The holder disappeared, and AWS's answer with it.
             permission.in_doubt = true;
@@ -149,7 +155,6 @@ impl AccountState {
         if permission.next.is_some() {
             self.give_way(permission, context);
         }
-        self.go_on(permission, context);
     }
 
     /// Supersedes the current change by the next one.

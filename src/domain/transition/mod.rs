@@ -1,5 +1,5 @@
 //! The state machine of an account: a pure function from (state, command) to (state, entries, work, reply). The types are in
-//! `command`, leases are in `lease`, and the rule for unresolved calls is in `confirmed`.
+//! `command`, leases are in `lease`, ends of shares in `ends`, and the rule for unresolved calls is in `confirmed`.
 //!
 //! The store loads the part of an [`AccountState`] that a batch of commands needs. It applies the commands one after the other,
 //! and saves the effects in one transaction. Every rule about generations, leases and ends is here and nowhere else.
@@ -13,6 +13,7 @@
 
 mod command;
 mod confirmed;
+mod ends;
 mod lease;
 
 use std::{
@@ -21,14 +22,15 @@ use std::{
 };
 
 use crate::domain::{
-    AccountId, Change, ChangeBody, ChangeFailure, ChangeId, ChangeState, DenialsBody, Entry, EntryBody, Intent,
-    Permission, PermissionKey, Request, RequestId, Timestamp,
+    AccountId, Basis, Cause, Change, ChangeBody, ChangeFailure, ChangeId, ChangeState, DenialsBody, Entry, EntryBody,
+    Intent, Permission, PermissionKey, Request, RequestId, ShareEnd, Timestamp,
 };
 
 pub use command::{
     Command, CommandReply, LONGEST_WAIT, RequiredRows, Settlement, Snapshot, TransitionContext, Work, WorkOutcome,
 };
 use confirmed::confirmed_outcome;
+use ends::is_same_end;
 use lease::{is_leased, is_unresolved};
 
 /// The effects of a batch of commands on an account, to be saved and acted on.
@@ -142,6 +144,7 @@ impl AccountState {
         }
         match command {
             Command::Open(intent) => self.open(intent, context),
+            Command::End(intent, basis) => self.end_share(intent, basis, context),
             Command::Deny(intent, rule) => self.deny(intent, rule, context),
             Command::RecordDenials(_, denials) => self.record_denials(&denials, context),
             Command::Claim(key) => self.claim(&key, context),
@@ -165,8 +168,40 @@ impl AccountState {
         if let Some(earlier) = self.requests.get(&intent.request_id) {
             return self.replay(&earlier.clone(), &intent, context);
         }
+        if let Some(end) = intent.end {
+            if !context.knows_ends {
+                return CommandReply::EndsNotAdmitted;
+            }
+            if end.from(context.now) <= context.now {
+                return CommandReply::EndPassed;
+            }
+        }
         if let Some(change_id) = self.joinable(&intent, context) {
             return self.join(change_id, &intent, context);
+        }
+        let (id, key) = (intent.change_id, intent.key.clone());
+        let previous_basis = self.permissions.get(&key).and_then(|permission| permission.basis);
+        let mut permission = self.accept(intent, previous_basis, context);
+        if !is_leased(&permission, context) {
+            self.take_up(&mut permission, context);
+        }
+        self.put(permission, context);
+        self.snapshot(id)
+            .map(CommandReply::Opened)
+            .expect("the change was inserted above")
+    }
+
+    /// Accepts a change as the newest of its permission, which is still to be put. The caller of this function starts the work.
+    fn accept(
+        &mut self,
+        mut intent: Arc<Intent>,
+        previous_basis: Option<Basis>,
+        context: &TransitionContext,
+    ) -> Permission {
+        // A replay has the same content as the request, also after a TTL has become a time.
+        let request = Request::of(&intent);
+        if let Some(end @ ShareEnd::After(_)) = intent.end {
+            Arc::make_mut(&mut intent).end = Some(ShareEnd::At(end.from(context.now)));
         }
         let (id, key) = (intent.change_id, intent.key.clone());
         let mut permission = self
@@ -183,6 +218,7 @@ impl AccountState {
         let change = Change {
             generation: permission.generation,
             previous: permission.applied,
+            previous_basis,
             state: ChangeState::Pending,
             attempts: Vec::new(),
             failure: None,
@@ -190,7 +226,6 @@ impl AccountState {
             ended_at: None,
             intent,
         };
-        let request = Request::of(&change.intent);
         self.effects.requests.push(request.clone());
         self.requests.insert(request.id, request);
         self.effects.opened.insert(id);
@@ -201,13 +236,8 @@ impl AccountState {
         if let Some(waiting) = waiting {
             self.end(waiting, ChangeState::Superseded, None, context);
         }
-        if !is_leased(&permission, context) {
-            self.take_up(&mut permission, context);
-        }
-        self.put(permission, context);
-        self.snapshot(id)
-            .map(CommandReply::Opened)
-            .expect("the change was inserted above")
+        self.schedule_end(&mut permission);
+        permission
     }
 
     /// The newest change in progress of the permission, if it asks for the same access as `intent`. A change in doubt without a
@@ -217,7 +247,7 @@ impl AccountState {
         let newest = permission.next.or(permission.current)?;
         let change = self.changes.get(&newest)?;
         let is_stuck = permission.in_doubt && !is_leased(permission, context);
-        (change.intent.action == intent.action && !is_stuck).then_some(newest)
+        (change.intent.action == intent.action && is_same_end(change, intent, context) && !is_stuck).then_some(newest)
     }
 
     /// Lets a request join a change. The work on the change is not affected.
@@ -225,7 +255,11 @@ impl AccountState {
         let request = Request::joining(id, intent);
         self.effects.requests.push(request.clone());
         self.requests.insert(request.id, request);
-        let body = ChangeBody::joining(&self.changes[&id], intent);
+        let asked = Intent {
+            end: intent.end.map(|end| ShareEnd::At(end.from(context.now))),
+            ..intent.clone()
+        };
+        let body = ChangeBody::joining(&self.changes[&id], &asked);
         self.record(EntryBody::ChangeJoined(body), context);
         self.snapshot(id)
             .map(CommandReply::Joined)
@@ -251,10 +285,15 @@ impl AccountState {
         CommandReply::Opened(snapshot)
     }
 
-    fn deny(&mut self, intent: Arc<Intent>, rule: String, context: &TransitionContext) -> CommandReply {
+    fn deny(&mut self, mut intent: Arc<Intent>, rule: String, context: &TransitionContext) -> CommandReply {
         // A replay of an accepted request gets its first answer, whatever the policy says now.
         if let Some(earlier) = self.requests.get(&intent.request_id) {
             return self.replay(&earlier.clone(), &intent, context);
+        }
+        if let Some(end) = intent.end {
+            // Older builds do not know ends.
+            let end = context.knows_ends.then(|| ShareEnd::At(end.from(context.now)));
+            Arc::make_mut(&mut intent).end = end;
         }
         let previous = self
             .permissions
@@ -264,6 +303,7 @@ impl AccountState {
             intent,
             generation: None,
             previous,
+            previous_basis: None,
             attempts: Vec::new(),
             failure: None,
             denied_by: Some(rule.clone()),
@@ -308,9 +348,11 @@ impl AccountState {
         match outcome {
             WorkOutcome::Succeeded => {
                 permission.applied = Some(self.current(&permission).intent.action.into());
+                permission.basis = self.current(&permission).basis().filter(|_| context.knows_ends);
                 permission.drop_resolved_call(context.now);
                 self.end(change_id, ChangeState::Succeeded, None, context);
                 self.advance(&mut permission, context);
+                self.schedule_end(&mut permission);
             }
             WorkOutcome::Failed { failure, observed } => {
                 permission.applied = observed.or(permission.applied);
@@ -319,6 +361,10 @@ impl AccountState {
                 }
                 self.end(change_id, ChangeState::Failed, Some(failure), context);
                 self.advance(&mut permission, context);
+                self.schedule_end(&mut permission);
+                if self.changes[&change_id].intent.cause == Cause::Expiry {
+                    ends::delay_end(&mut permission, context);
+                }
             }
             WorkOutcome::Retry {
                 delay,

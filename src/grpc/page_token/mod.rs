@@ -107,12 +107,17 @@ impl PagedList for PermissionFilter {
             image,
             shared_account,
             state,
+            expire_before,
         } = self;
         filters.one(account.as_ref().map(AccountId::as_str));
         filters.one(region.as_ref().map(Region::as_str));
         filters.one(image.as_ref().map(ImageId::as_str));
         filters.one(shared_account.as_ref().map(AccountId::as_str));
         filters.one(state.map(PermissionState::as_str));
+        // Nothing is added without it, so that tokens of older builds stay valid.
+        if let Some(time) = expire_before {
+            filters.one(Some(&time.to_string()));
+        }
     }
 }
 

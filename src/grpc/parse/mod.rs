@@ -1,12 +1,15 @@
 //! Converts requests to domain types, and reports all invalid fields at once. No later room validates again.
 
+use std::time::Duration;
+
 use tonic::Status;
 
 use crate::{
     domain::{
-        AccountId, ChangeId, ChangeState, Justification, PermissionKey, PermissionState, Region, RequestId,
-        image::Ownership,
+        AccountId, ChangeId, ChangeState, Justification, PermissionKey, PermissionState, Region, RequestId, ShareEnd,
+        Timestamp, basis::MAX_TTL, image::Ownership,
     },
+    policy::PolicySet,
     proto::v1::{self, change, share_permission::State},
     store::{
         audit::Order,
@@ -30,6 +33,7 @@ pub(super) struct ParsedChange {
     pub(super) key: PermissionKey,
     pub(super) request_id: Option<RequestId>,
     pub(super) justification: Justification,
+    pub(super) end: Option<ShareEnd>,
     pub(super) validate_only: bool,
 }
 
@@ -42,7 +46,7 @@ pub(super) struct ParsedList {
 
 /// Parses a grant or a revoke. Both have the same fields.
 macro_rules! change {
-    ($request:expr) => {{
+    ($request:expr, $end:expr) => {{
         let (request, mut fields) = ($request, FieldReader::default());
         let key = fields.key(
             &request.account_id,
@@ -52,23 +56,30 @@ macro_rules! change {
         );
         let request_id = fields.optional("request_id", &request.request_id);
         let justification = justification::read!(fields, request);
+        let end = $end(&mut fields);
         fields.finish(|| {
             Some(ParsedChange {
                 key: key?,
                 request_id,
                 justification: justification?,
+                end,
                 validate_only: request.validate_only,
             })
         })
     }};
 }
 
-pub(super) fn grant(request: &v1::GrantSharePermissionRequest) -> Result<ParsedChange, Status> {
-    change!(request)
+/// A date ends in the time zone of the policy. `now` only bounds the time until the end: the store decides whether it has passed.
+pub(super) fn grant(
+    request: &v1::GrantSharePermissionRequest,
+    policy: &PolicySet,
+    now: Timestamp,
+) -> Result<ParsedChange, Status> {
+    change!(request, |fields: &mut FieldReader| fields.end(request, policy, now))
 }
 
 pub(super) fn revoke(request: &v1::RevokeSharePermissionRequest) -> Result<ParsedChange, Status> {
-    change!(request)
+    change!(request, |_: &mut FieldReader| None)
 }
 
 pub(super) fn get(request: &v1::GetSharePermissionRequest) -> Result<PermissionKey, Status> {
@@ -90,6 +101,7 @@ pub(super) fn list(request: &v1::ListSharePermissionsRequest) -> Result<ParsedLi
         image: fields.optional("image_id", &request.image_id),
         shared_account: fields.optional("shared_account_id", &request.shared_account_id),
         state: fields.state("state", request.state),
+        expire_before: fields.bound("expire_before", request.expire_before.as_ref()),
     };
     let (filter, page) = fields.finish_list(Some(filter), request.page_size, &request.page_token)?;
     Ok(ParsedList { filter, page })
@@ -140,6 +152,58 @@ pub(super) fn list_images(request: &v1::ListImagesRequest) -> Result<(AccountId,
 }
 
 impl FieldReader {
+    /// The end of a share. At most one of the three fields may be set.
+    fn end(
+        &mut self,
+        request: &v1::GrantSharePermissionRequest,
+        policy: &PolicySet,
+        now: Timestamp,
+    ) -> Option<ShareEnd> {
+        let given = [
+            ("expire_time", request.expire_time.is_some()),
+            ("ttl", request.ttl.is_some()),
+            ("expire_date", !request.expire_date.is_empty()),
+        ];
+        let mut given = given.iter().filter(|(_, is_given)| *is_given);
+        let (field, _) = given.next()?;
+        if let Some((second, _)) = given.next() {
+            self.violate(
+                second,
+                format!("must not be set together with {field}: a share has one end"),
+            );
+            return None;
+        }
+        let end = match (&request.expire_time, &request.ttl) {
+            (Some(_), _) => ShareEnd::At(self.bound(field, request.expire_time.as_ref())?),
+            (None, Some(ttl)) => ShareEnd::After(self.ttl(field, ttl)?),
+            (None, None) => match policy.end_of_day(&request.expire_date) {
+                Some(time) => ShareEnd::At(time),
+                None => {
+                    self.violate(field, "must be a date such as 2026-12-31");
+                    return None;
+                }
+            },
+        };
+        if end.from(now).since(now) > MAX_TTL {
+            self.violate(field, "must be at most 100 years from now");
+        }
+        Some(end)
+    }
+
+    fn ttl(&mut self, field: &str, ttl: &pbjson_types::Duration) -> Option<Duration> {
+        let nanos = u32::try_from(ttl.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
+        let seconds = u64::try_from(ttl.seconds).ok().filter(|seconds| *seconds >= 1);
+        let ttl = seconds.zip(nanos).map(|(seconds, nanos)| Duration::new(seconds, nanos));
+        // In microseconds, as times are.
+        let ttl = ttl
+            .filter(|ttl| *ttl <= MAX_TTL)
+            .map(|ttl| Duration::from_micros(ttl.as_micros() as u64));
+        if ttl.is_none() {
+            self.violate(field, "must be 1 s to 100 years");
+        }
+        ttl
+    }
+
     fn state(&mut self, field: &str, number: i32) -> Option<PermissionState> {
         match State::try_from(number) {
             Ok(State::Unspecified) => None,

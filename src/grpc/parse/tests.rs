@@ -15,6 +15,11 @@ fn request() -> v1::GrantSharePermissionRequest {
     }
 }
 
+fn parsed(request: &v1::GrantSharePermissionRequest) -> Result<ParsedChange, Status> {
+    let now = Timestamp::parse("2026-11-29T10:00:00Z").unwrap();
+    grant(request, &PolicySet::default(), now)
+}
+
 fn violations(status: &Status) -> Vec<(String, String)> {
     let bad_request = status.get_details_bad_request().unwrap();
     let violations = bad_request.field_violations.into_iter();
@@ -33,7 +38,7 @@ fn reason(status: &Status) -> String {
 
 #[test]
 fn a_valid_grant_is_parsed_and_empty_options_are_absent() {
-    let asked = grant(&request()).unwrap();
+    let asked = parsed(&request()).unwrap();
     assert_eq!(
         asked.key.to_string(),
         "000011112222/eu-central-1/wsi-123456789/210987654321"
@@ -44,7 +49,7 @@ fn a_valid_grant_is_parsed_and_empty_options_are_absent() {
 
 #[test]
 fn an_unknown_region_is_accepted() {
-    let asked = grant(&v1::GrantSharePermissionRequest {
+    let asked = parsed(&v1::GrantSharePermissionRequest {
         region: "xx-new-9".into(),
         ..request()
     })
@@ -64,7 +69,7 @@ fn all_violations_are_reported_at_once_without_the_values() {
         ticket: "hunter2\0".into(),
         ..Default::default()
     };
-    let status = grant(&wrong).unwrap_err();
+    let status = parsed(&wrong).unwrap_err();
     assert_eq!(
         (status.code(), reason(&status).as_str()),
         (Code::InvalidArgument, "INVALID_FIELDS")
@@ -117,7 +122,7 @@ fn an_image_is_not_shared_with_its_owner() {
         shared_account_id: request().account_id,
         ..request()
     };
-    assert_eq!(fields(&grant(&wrong).unwrap_err()), ["shared_account_id"]);
+    assert_eq!(fields(&parsed(&wrong).unwrap_err()), ["shared_account_id"]);
 }
 
 #[test]
@@ -161,7 +166,7 @@ fn invalid_enum_values_are_refused() {
 
 #[test]
 fn a_page_token_is_valid_only_with_its_own_filters() {
-    let key = grant(&request()).unwrap().key;
+    let key = parsed(&request()).unwrap().key;
     let first = v1::ListSharePermissionsRequest {
         account_id: "000011112222".into(),
         ..Default::default()

@@ -112,8 +112,17 @@ pub(super) fn permission(permission: &domain::Permission) -> v1::SharePermission
         applied: access(permission.applied).into(),
         generation: permission.generation,
         pending_change_id: text(permission.pending_change()),
+        bases: permission.basis_in_effect().iter().map(basis).collect(),
         create_time: Some(timestamp(permission.created_at)),
         update_time: Some(timestamp(permission.updated_at)),
+    }
+}
+
+/// A basis of a share.
+pub(super) fn basis(basis: &domain::Basis) -> v1::Basis {
+    v1::Basis {
+        change_id: basis.change_id.to_string(),
+        expire_time: basis.expire_time.map(timestamp),
     }
 }
 
@@ -132,6 +141,8 @@ pub(super) fn change(change: &domain::Change) -> v1::Change {
         principal: intent.principal.to_string(),
         generation: change.generation,
         previous: access(change.previous).into(),
+        previous_basis: change.previous_basis.as_ref().map(basis),
+        expire_time: change.expire_time().map(timestamp),
         state: change_state(change.state).into(),
         attempts: change.attempts.iter().map(attempt).collect(),
         aws_request_id: text(change.aws_request_id()),
@@ -286,6 +297,7 @@ pub(super) fn action(action: domain::Action) -> v1::Action {
 pub(super) fn cause(cause: domain::Cause) -> v1::Cause {
     match cause {
         domain::Cause::Caller => v1::Cause::Caller,
+        domain::Cause::Expiry => v1::Cause::Expiry,
     }
 }
 

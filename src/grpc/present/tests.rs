@@ -29,6 +29,7 @@ fn a_change(state: ChangeState, failure: Option<ChangeFailure>) -> Change {
         intent: Arc::new(intent),
         generation: 3,
         previous: Some(Access::Shared),
+        previous_basis: None,
         state,
         attempts: vec![Attempt {
             operation: AwsOperation::UpdateWorkspaceImagePermission,

@@ -67,6 +67,15 @@ fn refusal(error: Error) -> Refusal {
         )
         .with("request_id", request_id)
         .with("change_id", change_id),
+        Error::EndPassed => {
+            let rule = "must be later than now; an expire_date ends with its day, in the time zone of the service";
+            field_violations(vec![FieldViolation::new("expire_time", rule)])
+        }
+        Error::EndsNotAdmitted => Refusal::new(
+            ErrorReason::NotFinalized,
+            "Older versions of the service may still run, and know no ends of shares; leave out the end, or have the operator run \
+             `sharewarden finalize`.",
+        ),
         Error::PermissionNotFound(key) => Refusal::new(
             ErrorReason::PermissionNotFound,
             format!(

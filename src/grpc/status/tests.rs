@@ -34,6 +34,7 @@ fn change(state: ChangeState, failure: Option<FailureReason>) -> Box<Change> {
         }),
         generation: 1,
         previous: None,
+        previous_basis: None,
         state,
         attempts: Vec::new(),
         failure: failure.map(|reason| ChangeFailure {

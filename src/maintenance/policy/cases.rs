@@ -28,6 +28,7 @@ pub(super) struct RequestCase {
     pub(super) action: Action,
     pub(super) key: PermissionKey,
     pub(super) justification: Justification,
+    pub(super) expire_time: Option<Timestamp>,
     pub(super) time: Timestamp,
     pub(super) facts: Facts,
 }
@@ -45,6 +46,7 @@ impl RequestCase {
             key: &self.key,
             cause: Cause::Caller,
             justification: &self.justification,
+            expire_time: self.expire_time,
             now: self.time,
             authentication: authentication.as_ref(),
             facts: Some(&self.facts),
@@ -133,6 +135,7 @@ struct RequestToml {
     reason: Option<RuledText<Reason>>,
     ticket: Option<RuledText<Ticket>>,
     time: Option<Datetime>,
+    end: Option<Datetime>,
     facts: Option<FactsToml>,
     tags: Option<BTreeMap<String, String>>,
 }
@@ -152,6 +155,7 @@ struct CaseToml {
     reason: Option<RuledText<Reason>>,
     ticket: Option<RuledText<Ticket>>,
     time: Option<Datetime>,
+    end: Option<Datetime>,
     facts: Option<FactsToml>,
     tags: Option<BTreeMap<String, String>>,
 }
@@ -202,6 +206,7 @@ impl CaseToml {
                 reason: or(self.reason, &defaults.reason).ok_or_else(|| needed("reason"))?,
                 ticket: or(self.ticket, &defaults.ticket),
             },
+            expire_time: self.end.or(defaults.end).map(timestamp).transpose()?,
             time: timestamp(time)?,
             facts: facts_of(facts, self.tags.or_else(|| defaults.tags.clone())),
         };
@@ -234,6 +239,7 @@ fn credentials(given: Option<&[RuledText<CredentialName>]>) -> Option<Vec<Creden
 pub(super) fn facts_of(image: Option<ImageAttributes>, tags: Option<BTreeMap<String, String>>) -> Facts {
     let is_complete = image.is_some() && tags.is_some();
     Facts {
+        expire_time: None,
         unknown: (!is_complete).then(|| NOT_GIVEN.to_owned()),
         image,
         tags,

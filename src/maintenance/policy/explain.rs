@@ -45,6 +45,9 @@ pub struct ExplainOptions {
     /// The time of the decision, such as 2026-11-30T10:00:00+01:00 [default: now]
     #[arg(long, value_name = "TIME", value_parser = time)]
     time: Option<Timestamp>,
+    /// When the share is to end, such as 2026-12-31T23:00:00Z [default: without an end]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<Timestamp>,
     /// What AWS reports about the image: state, operatingSystem, tenancy, created or name [default: not known]
     #[arg(long = "fact", value_name = "NAME=VALUE", value_parser = fact)]
     facts: Vec<(String, String)>,
@@ -114,6 +117,7 @@ impl ExplainOptions {
                 reason: self.reason,
                 ticket: self.ticket,
             },
+            expire_time: self.until,
             time: self.time.unwrap_or_else(|| Clock::system().now()),
             facts: cases::facts_of(image(self.facts.into_iter().collect())?, tags),
         })

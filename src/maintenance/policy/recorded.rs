@@ -46,6 +46,8 @@ impl RecordedDecision {
     pub(super) fn again(&self, set: &PolicySet) -> PolicyVerdict {
         set.decide(PolicyQuery {
             facts: Some(&self.decision.facts),
+            // None if the set that decided did not speak of it.
+            expire_time: self.decision.facts.expire_time.or(self.intent.expire_time()),
             ..PolicyQuery::of(&self.intent, self.decision.decided_at)
         })
     }

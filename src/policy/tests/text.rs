@@ -68,7 +68,7 @@ proptest! {
         for (principal, action, owner, shared, is_known) in asked {
             let mut asked = intent(principal, action, shared);
             asked.key.account = owner.parse().unwrap();
-            let facts = Facts { image: Some(described()), tags: Some(BTreeMap::new()), unknown: None };
+            let facts = Facts { expire_time: None, image: Some(described()), tags: Some(BTreeMap::new()), unknown: None };
             let query = PolicyQuery { facts: is_known.then_some(&facts), ..PolicyQuery::of(&asked, now()) };
             prop_assert_eq!(again.needs(query), set.needs(query));
             let (repeated, first) = (again.decide(query), set.decide(query));

@@ -136,9 +136,11 @@ async fn decide_and_save(
         mut accounts,
         heads,
         now,
+        knows_ends,
     } = load(connection, commands).await?;
     let context = TransitionContext {
         now,
+        knows_ends,
         replica: rules.replica,
         lease_for: rules.lease_for,
         late_effect_window: rules.late_effect_window,

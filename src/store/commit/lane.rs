@@ -110,7 +110,8 @@ impl QueuedCommand {
     pub(super) fn refuse_for_lack_of_room(self) {
         let answer = match self.command {
             Command::Open(_) | Command::Deny(..) => CommitError::Overloaded,
-            Command::RecordDenials(..)
+            Command::End(..)
+            | Command::RecordDenials(..)
             | Command::Claim(_)
             | Command::Renew { .. }
             | Command::Settle(_)

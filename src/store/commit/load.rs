@@ -34,7 +34,12 @@ pub(super) struct Loaded {
     pub(super) heads: BTreeMap<AccountId, Head>,
     /// The time of the read on the database's clock. Everything read was committed before it.
     pub(super) now: Timestamp,
+    /// True if every build that the schema admits knows ends of shares.
+    pub(super) knows_ends: bool,
 }
+
+/// The first build that knows ends of shares.
+const BUILD_WITH_ENDS: i64 = 9;
 
 /// The rows that were found.
 #[derive(Default)]
@@ -44,6 +49,7 @@ struct Found {
     requests: BTreeMap<AccountId, Vec<Request>>,
     changes: BTreeMap<AccountId, Vec<Change>>,
     now: Option<Timestamp>,
+    knows_ends: bool,
 }
 
 /// Loads the accounts, if the schema still admits this build. Inserts missing ledgers: an account may be new, and after a
@@ -70,6 +76,7 @@ pub(super) async fn load(connection: &mut PgConnection, commands: &[Command]) ->
         accounts: accounts.collect(),
         heads: found.heads.into_iter().map(|head| (head.account, head)).collect(),
         now,
+        knows_ends: found.knows_ends,
     })
 }
 
@@ -96,7 +103,7 @@ async fn read(connection: &mut PgConnection, commands: &[Command]) -> Result<Fou
     let mut found = Found::default();
     let mut are_seen = vec![false; commands.len()];
     let oldest_build = rows.first().map(|row| row.try_get(2)).transpose()?.flatten();
-    connection::admitted(oldest_build)?;
+    found.knows_ends = connection::admitted(oldest_build)? >= BUILD_WITH_ENDS;
     for row in &rows {
         let number: i64 = row.try_get(0)?;
         let index = usize::try_from(number - 1).ok().filter(|index| *index < ids.len());

@@ -196,18 +196,19 @@ pub(super) fn check(state: SchemaState) -> Result<(), StoreError> {
             "migration {version} of the database is not complete"
         )));
     }
-    admitted(state.oldest_build)
+    admitted(state.oldest_build).map(|_| ())
 }
 
-/// Checks that this build may use the schema. `oldest_build` is the value of `build_admission`.
-pub(in crate::store) fn admitted(oldest_build: Option<i64>) -> Result<(), StoreError> {
+/// Checks that this build may use the schema, and returns the oldest build that may. `oldest_build` is the value of
+/// `build_admission`.
+pub(in crate::store) fn admitted(oldest_build: Option<i64>) -> Result<i64, StoreError> {
     match oldest_build {
         None => Err(StoreError::corrupt("build_admission", "the row is missing")),
         Some(oldest_build) if oldest_build > *BUILD => Err(StoreError::NotAdmitted {
             build: *BUILD,
             oldest_build,
         }),
-        Some(_) => Ok(()),
+        Some(oldest_build) => Ok(oldest_build),
     }
 }
 

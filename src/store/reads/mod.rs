@@ -1,8 +1,10 @@
 //! Queries on permissions, requests and changes. [`changes`] has the lists for operators, [`due`] the work to claim,
+//! [`ends`] the shares to end,
 //! [`pending`] the gauges.
 
 pub mod changes;
 pub mod due;
+pub mod ends;
 pub mod pending;
 
 use std::sync::LazyLock;
@@ -16,7 +18,7 @@ use sqlx::{
 use crate::{
     domain::{
         AccountId, Change, ChangeId, ImageId, Permission, PermissionKey, PermissionState, Region, Request, RequestId,
-        transition::Snapshot,
+        Timestamp, transition::Snapshot,
     },
     store::{
         connection::{Database, PlanCacheMode},
@@ -38,6 +40,8 @@ pub struct PermissionFilter {
     pub shared_account: Option<AccountId>,
     /// Only this state.
     pub state: Option<PermissionState>,
+    /// Only shares that end before this time.
+    pub expire_before: Option<Timestamp>,
 }
 
 /// Runs a statement and converts its row, if there is one.
@@ -87,6 +91,7 @@ pub async fn permissions(
              WHERE ($1::text IS NULL OR account_id = $1) AND ($2::text IS NULL OR region = $2)
                  AND ($3::text IS NULL OR image_id = $3) AND ($4::text IS NULL OR shared_account_id = $4)
                  AND ($5::text IS NULL OR state = $5)
+                 AND ($11::timestamptz IS NULL OR (expire_time < $11 AND applied IS DISTINCT FROM 'NOT_SHARED'))
                  AND (account_id, region, image_id, shared_account_id) > ($6, $7, $8, $9)
              ORDER BY account_id, region, image_id, shared_account_id
              LIMIT $10",
@@ -102,7 +107,8 @@ pub async fn permissions(
         .bind(after.map_or("", |key| key.region.as_str()))
         .bind(after.map_or("", |key| key.image.as_str()))
         .bind(after.map_or("", |key| key.shared_account.as_str()))
-        .bind(i64::from(limit));
+        .bind(i64::from(limit))
+        .bind(filter.expire_before.map(Timestamp::to_offset_date_time));
     let rows: Vec<PermissionRow> = database
         .run_planned(PlanCacheMode::Auto, async |connection| {
             query.fetch_all(connection).await

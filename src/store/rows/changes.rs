@@ -7,14 +7,14 @@ use sqlx::types::Json;
 use crate::{
     domain::{
         Access, Action, Cause, Change, ChangeFailure, ChangeId, ChangeState, FailureReason, Intent, Justification,
-        PermissionKey, RequestId, Timestamp,
+        PermissionKey, RequestId, ShareEnd, Timestamp,
     },
     store::error::StoreError,
 };
 
 use super::{
     attempts, bigint, count, named, parse,
-    table::{Attempts, Authentication, Bigint, Decision, Text, Timestamptz, Uuid},
+    table::{Attempts, Authentication, Basis, Bigint, Decision, Text, Timestamptz, Uuid},
 };
 
 const TABLE: &str = "change";
@@ -36,10 +36,12 @@ super::table::table! {
     authentication: Option<Authentication> = change.intent.authentication.as_ref().map(Json),
     reason: Text = change.intent.justification.reason.as_str(),
     ticket: Option<Text> = change.intent.justification.ticket.as_ref().map(|ticket| ticket.as_str()),
+    expire_time: Option<Timestamptz> = change.expire_time().map(Timestamp::to_offset_date_time),
     trace_id: Option<Text> = change.intent.trace_id.as_ref().map(|id| id.as_str()),
     generation: Bigint = bigint(change.generation),
     #[moves] decision: Option<Decision> = change.intent.decision.as_ref().map(Json),
     previous: Option<Text> = change.previous.map(Access::as_str),
+    previous_basis: Option<Basis> = change.previous_basis.as_ref().map(Json),
     created_at: Timestamptz = change.created_at.to_offset_date_time(),
     #[moves] state: Text = change.state.as_str(),
     #[moves] attempts: Attempts = Json(attempts::rows(&change.attempts)),
@@ -87,6 +89,7 @@ impl TryFrom<ChangeRow> for Change {
                 reason: parse(TABLE, &row.reason)?,
                 ticket: row.ticket.map(|ticket| parse(TABLE, &ticket)).transpose()?,
             },
+            end: row.expire_time.map(|time| ShareEnd::At(Timestamp::new(time))),
             trace_id: row.trace_id.map(|id| parse(TABLE, &id)).transpose()?,
         };
         Ok(Change {
@@ -96,6 +99,11 @@ impl TryFrom<ChangeRow> for Change {
                 .previous
                 .map(|access| named(TABLE, Access::parse, &access))
                 .transpose()?,
+            previous_basis: row
+                .previous_basis
+                .map(serde_json::from_value)
+                .transpose()
+                .map_err(|error| StoreError::corrupt(TABLE, error))?,
             state: named(TABLE, ChangeState::parse, &row.state)?,
             attempts: attempts::from_json(row.attempts)?,
             failure,

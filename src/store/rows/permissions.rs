@@ -1,7 +1,7 @@
 //! `share_permission`.
 
 use crate::{
-    domain::{Access, ChangeId, Lease, Permission, PermissionKey, ReplicaId, Timestamp, UnresolvedCall},
+    domain::{Access, Basis, ChangeId, Lease, Permission, PermissionKey, ReplicaId, Timestamp, UnresolvedCall},
     store::error::StoreError,
 };
 
@@ -23,6 +23,9 @@ super::table::table! {
     #[key] shared_account_id: Text = permission.key.shared_account.as_str(),
     #[moves] desired: Option<Text> = permission.desired.map(Access::as_str),
     #[moves] applied: Option<Text> = permission.applied.map(Access::as_str),
+    #[moves] basis_change_id: Option<Uuid> = permission.basis.map(|basis| basis.change_id.0),
+    #[moves] expire_time: Option<Timestamptz> = time(permission.basis.and_then(|basis| basis.expire_time)),
+    #[moves] end_due_at: Option<Timestamptz> = time(permission.end_due_at),
     #[moves] generation: Bigint = bigint(permission.generation),
     #[moves] current_change_id: Option<Uuid> = permission.current.map(|id| id.0),
     #[moves] next_change_id: Option<Uuid> = permission.next.map(|id| id.0),
@@ -56,6 +59,11 @@ impl TryFrom<PermissionRow> for Permission {
             },
             desired: access(row.desired)?,
             applied: access(row.applied)?,
+            basis: row.basis_change_id.map(|id| Basis {
+                change_id: ChangeId(id),
+                expire_time: row.expire_time.map(Timestamp::new),
+            }),
+            end_due_at: row.end_due_at.map(Timestamp::new),
             generation: count(TABLE, row.generation)?,
             current: row.current_change_id.map(ChangeId),
             next: row.next_change_id.map(ChangeId),

@@ -44,6 +44,7 @@ sql_types! {
     Bytea = "bytea[]", Vec<u8>, Vec<u8>;
     Authentication = "jsonb[]", serde_json::Value, Json<&'a crate::domain::Authentication>;
     Decision = "jsonb[]", serde_json::Value, Json<&'a crate::domain::Decision>;
+    Basis = "jsonb[]", serde_json::Value, Json<&'a crate::domain::Basis>;
     Attempts = "jsonb[]", serde_json::Value, Json<Vec<super::attempts::AttemptRow<'a>>>;
 }
 

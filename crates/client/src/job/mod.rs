@@ -201,6 +201,7 @@ async fn send(client: &Client, change: &JobChange, request_id: String, validate_
                 reason: change.reason.clone(),
                 ticket: change.ticket.clone(),
                 validate_only,
+                ..$request::default()
             };
             client.$method(request).await.map(|answer| Answer {
                 permission: answer.permission,

@@ -44,6 +44,7 @@ fn intent() -> impl Strategy<Value = Intent> {
             option::of(parsed("[0-9a-f]{32}")),
             option::of(authentication()),
             option::of(decision()),
+            option::of(time()),
         ),
     )
         .prop_map(
@@ -63,6 +64,7 @@ fn intent() -> impl Strategy<Value = Intent> {
                 trace_id: texts.2,
                 authentication: texts.3,
                 decision: texts.4,
+                end: texts.5.map(ShareEnd::At),
             },
         )
 }
@@ -81,7 +83,13 @@ fn decision() -> impl Strategy<Value = Decision> {
         state: texts.4,
     });
     let tags = option::of(btree_map(".{0,20}", ".{0,20}", 0..3));
-    let facts = (option::of(image), tags, text()).prop_map(|(image, tags, unknown)| Facts { image, tags, unknown });
+    let facts = (option::of(time()), option::of(image), tags, text());
+    let facts = facts.prop_map(|(expire_time, image, tags, unknown)| Facts {
+        expire_time,
+        image,
+        tags,
+        unknown,
+    });
     let ids = vec("[a-z.-]{1,9}".prop_map(PolicyId::from), 0..3);
     (time(), facts, ids, ".{0,9}").prop_map(|(decided_at, facts, policies, text)| Decision {
         decided_at,
@@ -142,6 +150,13 @@ fn denials_entry() -> impl Strategy<Value = Entry> {
     )
 }
 
+fn basis() -> impl Strategy<Value = Basis> {
+    (any::<u128>(), option::of(time())).prop_map(|(id, expire_time)| Basis {
+        change_id: ChangeId(Uuid::from_u128(id)),
+        expire_time,
+    })
+}
+
 /// An entry with the body of a change.
 fn change_entry() -> impl Strategy<Value = Entry> {
     let kinds: &[MakeBody] = &[
@@ -158,11 +173,17 @@ fn change_entry() -> impl Strategy<Value = Entry> {
         (
             option::of(1..=MAX),
             option::of(select(&[Access::Shared, Access::NotShared][..])),
+            option::of(basis()),
         ),
         (vec(attempt(), 0..3), option::of(failure()), option::of(".{0,20}")),
     )
         .prop_map(
-            |((log_index, recorded_at, make), mut intent, (generation, previous), (attempts, failure, denied_by))| {
+            |(
+                (log_index, recorded_at, make),
+                mut intent,
+                (generation, previous, previous_basis),
+                (attempts, failure, denied_by),
+            )| {
                 if generation.is_none() {
                     intent.change_id = ChangeId(Uuid::nil()); // not written for a refusal
                 }
@@ -174,6 +195,7 @@ fn change_entry() -> impl Strategy<Value = Entry> {
                         intent: Arc::new(intent),
                         generation,
                         previous,
+                        previous_basis,
                         attempts,
                         failure,
                         denied_by,
@@ -295,7 +317,12 @@ fn a_body_with_a_value_that_this_build_never_writes_is_an_unknown_body() {
     for (old, new) in [
         ("00000000000a", "00000000000A"),
         ("GRANT", "LEND"),
-        ("CALLER", "EXPIRY"),
+        ("CALLER", "LENDING"),
+        (
+            "\"principal\"",
+            "\"previous_basis\":{\"change_id\":\"A\"},\"principal\"",
+        ),
+        ("\"generation\"", "\"expire_time\":\"2026-12-31\",\"generation\""),
         ("\"generation\":3,", ""),
         ("\"generation\":3,", "\"generation\":-3,"),
         ("wsi-", ""),

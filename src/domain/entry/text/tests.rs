@@ -11,6 +11,7 @@ fn an_entry_is_written_with_sorted_members_and_without_members_that_do_not_apply
         intent: Arc::new(intent),
         generation: Some(3),
         previous: Some(Access::NotShared),
+        previous_basis: None,
         attempts: vec![Attempt {
             operation: AwsOperation::UpdateWorkspaceImagePermission,
             started_at: Timestamp::parse("2026-11-22T07:04:59Z").unwrap(),
@@ -40,7 +41,7 @@ fn an_entry_is_written_with_sorted_members_and_without_members_that_do_not_apply
             r#""operation":"UpdateWorkspaceImagePermission","started_at":"2026-11-22T07:04:59.000000Z"}],"#,
             r#""authentication":{"credentials":["TRUSTED_HEADER"]},"aws_request_id":"id","#,
             r#""cause":"CALLER","change_id":"00000000-0000-0000-0000-000000000001","#,
-            r#""decision":{"decided_at":"2026-11-22T07:04:59.123456Z","facts":{"image":{"created_at":"2026-11-01T00:00:00.000000Z","#,
+            r#""decision":{"decided_at":"2026-11-22T07:04:59.123456Z","facts":{"expire_time":"2026-12-31T23:00:00.000000Z","image":{"created_at":"2026-11-01T00:00:00.000000Z","#,
             r#""name":"Base 11","operating_system":"WINDOWS","required_tenancy":"DEFAULT","state":"AVAILABLE"},"#,
             r#""tags":[{"key":"release","value":"approved"}]},"policies":["pipelines-share"],"#,
             r#""policy_set":"73300871f44c168e7c949de2c750e60c2c9bb8ff530017c5a267234e9cb4db8e"},"error_message":"gone","#,

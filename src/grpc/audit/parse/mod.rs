@@ -154,6 +154,7 @@ impl FieldReader {
             match v1::Cause::try_from(number).ok()? {
                 v1::Cause::Unspecified => None,
                 v1::Cause::Caller => Some(Cause::Caller),
+                v1::Cause::Expiry => Some(Cause::Expiry),
             }
         });
         each_once(Cause::ALL, &named)

@@ -5,7 +5,7 @@ use crate::{
     domain::{Action, ChangeBody, ConfirmationBody, DenialsBody, EntryBody},
     grpc::{
         page_token,
-        present::{access, action, attempt, authentication, cause, decision, text, timestamp},
+        present::{access, action, attempt, authentication, basis, cause, decision, text, timestamp},
         status::reason,
     },
     proto::v1,
@@ -114,6 +114,8 @@ fn change(body: &ChangeBody) -> v1::ChangeBody {
         trace_id: text(intent.trace_id.as_ref()),
         authentication: intent.authentication.as_ref().map(authentication),
         decision: intent.decision.as_ref().map(decision),
+        expire_time: body.expire_time().map(timestamp),
+        previous_basis: body.previous_basis.as_ref().map(basis),
         ..v1::ChangeBody::from(&intent.justification)
     }
 }

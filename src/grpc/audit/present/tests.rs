@@ -21,6 +21,7 @@ fn a_failure() -> ChangeBody {
         intent: Arc::new(intent),
         generation: Some(3),
         previous: Some(Access::NotShared),
+        previous_basis: None,
         attempts: vec![Attempt {
             operation: AwsOperation::UpdateWorkspaceImagePermission,
             started_at: time("2026-11-22T07:04:59Z"),
@@ -98,6 +99,7 @@ fn a_refusal_is_presented_without_a_change_id() {
     let denied = presented(EntryBody::ChangeDenied(ChangeBody {
         generation: None,
         previous: None,
+        previous_basis: None,
         attempts: vec![],
         failure: None,
         denied_by: Some("not on the list".into()),

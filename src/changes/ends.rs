@@ -1,0 +1,168 @@
+//! The worker of ends: revokes each share when its end is reached.
+//!
+//! Every replica runs it, so that a replica that stops delays no end. The committer checks each revoke again: a share that was
+//! renewed, or whose end another replica carries out, is left alone. The revokes take no lease here. Recovery claims them as the
+//! forwarder has room, so that many ends at once do not delay callers.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::task::JoinSet;
+
+use crate::{
+    domain::{
+        AccountId, Action, Cause, ChangeId, Intent, Justification, PermissionKey, Principal, RequestId, Timestamp,
+        transition::{Command, CommandReply},
+    },
+    store::{CommitError, StoreError, ends},
+    worker::{NextRound, Trigger, Worker},
+};
+
+use super::ChangeService;
+
+/// The principal of changes that the service itself asks for. No caller may have this name.
+pub const ACTOR: &str = "sharewarden";
+
+/// What the revoke at an end says. The grant that ends has the reason of a person.
+const REASON: &str = "the end of the share was reached";
+
+/// How often due ends are looked for. They are submitted within 5 s (P12).
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The most ends that are submitted together.
+const BATCH: u32 = 500;
+
+/// How long a commit may take. The ends of an account that does not answer then wait for the next round, and others go on.
+const BATCH_TIME: Duration = Duration::from_secs(2);
+
+/// No share is ended while the clocks of the database and the replica differ by more than this: one of them is wrong.
+const MAX_CLOCK_DIFFERENCE: Duration = Duration::from_secs(60);
+
+/// Why a round of the worker failed.
+#[derive(Debug, thiserror::Error)]
+pub enum EndsError {
+    /// The database did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A clock is wrong, and the end of a share may not have come.
+    #[error(
+        "no share is ended, because the clock of the database ({database}) and of this replica ({replica}) differ by more than 60 s"
+    )]
+    ClocksDiffer {
+        /// The clock of the database.
+        database: Timestamp,
+        /// The clock of the replica.
+        replica: Timestamp,
+    },
+    /// The committer did not accept the ends of an account.
+    #[error("the ends of account {account} cannot be submitted")]
+    Commit {
+        /// The account. There may be others.
+        account: AccountId,
+        /// Why. None if it takes too long.
+        source: Option<CommitError>,
+    },
+}
+
+/// Revokes shares at their end.
+pub struct Ends(ChangeService);
+
+impl Ends {
+    /// The worker, with the parts of the server that submit changes.
+    pub fn new(changes: ChangeService) -> Self {
+        Self(changes)
+    }
+
+    /// Submits the ends. Returns the accounts that did not accept one, each with a reason.
+    async fn submit(&self, shares: Vec<(PermissionKey, ChangeId)>) -> BTreeMap<AccountId, EndsError> {
+        let mut submitted = JoinSet::new();
+        for (key, ending) in shares {
+            let (committer, intent) = (self.0.committer.clone(), Arc::new(self.intent(key)));
+            submitted.spawn(async move {
+                let commit = committer.commit_with_backpressure(Command::End(intent.clone(), ending));
+                // What is not answered in time may still be committed.
+                let reply = tokio::time::timeout(BATCH_TIME, commit).await;
+                (intent, ending, reply)
+            });
+        }
+        let mut failed = BTreeMap::new();
+        for (intent, ending, reply) in submitted.join_all().await {
+            let account = intent.key.account;
+            let source = match reply {
+                Ok(Ok((CommandReply::Opened(_), _))) => {
+                    self.accepted(&intent, ending);
+                    continue;
+                }
+                Ok(Ok(_)) => continue,
+                Ok(Err(error)) => Some(error),
+                Err(_) => None,
+            };
+            failed.insert(account, EndsError::Commit { account, source });
+        }
+        failed
+    }
+
+    fn accepted(&self, intent: &Intent, ending: ChangeId) {
+        let key = &intent.key;
+        tracing::info!(
+            account_id = %key.account, change_id = %intent.change_id, ended_change_id = %ending,
+            "a share has reached its end, and is revoked"
+        );
+        self.0.forwarder.look_for_due(key.account, &key.region);
+    }
+
+    fn intent(&self, key: PermissionKey) -> Intent {
+        let valid = "a constant follows its rule";
+        let change_id = ChangeId(self.0.clock.uuid());
+        Intent {
+            change_id,
+            request_id: RequestId(change_id.0),
+            key,
+            action: Action::Revoke,
+            cause: Cause::Expiry,
+            principal: ACTOR.parse::<Principal>().expect(valid),
+            authentication: None,
+            decision: None,
+            justification: Justification {
+                reason: REASON.parse().expect(valid),
+                ticket: None,
+            },
+            end: None,
+            trace_id: None,
+        }
+    }
+
+    fn check_clocks(&self, database: Timestamp) -> Result<(), EndsError> {
+        let replica = self.0.clock.now();
+        match database.since(replica).max(replica.since(database)) > MAX_CLOCK_DIFFERENCE {
+            true => Err(EndsError::ClocksDiffer { database, replica }),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Worker for Ends {
+    const NAME: &'static str = "ends";
+    const FAILURE: &'static str = "cannot end shares whose end was reached";
+    type Error = EndsError;
+
+    fn every(&self) -> Duration {
+        INTERVAL
+    }
+
+    async fn round(&mut self, _: Trigger) -> Result<NextRound, EndsError> {
+        let mut failed = BTreeMap::new();
+        loop {
+            let apart_from: Vec<_> = failed.keys().copied().collect();
+            let due = ends::due(&self.0.database, &apart_from, BATCH).await?;
+            self.check_clocks(due.now)?;
+            let is_last = due.shares.len() < BATCH as usize;
+            failed.append(&mut self.submit(due.shares).await);
+            if is_last {
+                return match failed.into_values().next() {
+                    Some(error) => Err(error),
+                    None => Ok(NextRound::Interval),
+                };
+            }
+        }
+    }
+}

@@ -47,3 +47,4 @@ CREATE VIEW reporting.expiring_shares AS
     WHERE p.expire_time IS NOT NULL AND p.applied IS DISTINCT FROM 'NOT_SHARED';
 COMMENT ON VIEW reporting.expiring_shares IS 'Shares with an end. Filter by expire_time. One whose end has passed is being revoked, or its revoke failed.';
 COMMENT ON COLUMN reporting.expiring_shares.basis_change_id IS 'The grant on which the share stands. Its principal, reason and ticket follow.';
+GRANT SELECT ON reporting.expiring_shares TO sharewarden_writer, sharewarden_reader;

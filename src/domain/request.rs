@@ -133,6 +133,9 @@ mod tests {
             "7a97a33c71305950b3d2a080231729494a1980be42e782b19479704fc29fc7bf"
         );
         intent.end = Some(ShareEnd::After(Duration::from_hours(720)));
-        assert_eq!(format!("{:?}", RequestContent::of(&intent)), "442802cc6a85aa99e2d256208dd2c9f70fe38b877e5873b0a89373ea4229ac35");
+        assert_eq!(
+            format!("{:?}", RequestContent::of(&intent)),
+            "442802cc6a85aa99e2d256208dd2c9f70fe38b877e5873b0a89373ea4229ac35"
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! The views of the schema `reporting`, as `docs/sql-views.md` documents them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
+use sharewarden::proto::v1::GrantSharePermissionRequest;
 use sharewarden_simulator::{Effect, Fault};
 use sharewarden_testkit::stack::*;
 use sqlx::{PgPool, Row};
@@ -66,7 +67,10 @@ async fn the_documented_examples_run_and_the_views_are_correct() {
     };
     client.grant_share_permission(as_tester(to(RECIPIENT))).await.unwrap();
     client
-        .grant_share_permission(as_tester(to(OTHER_RECIPIENT)))
+        .grant_share_permission(as_tester(GrantSharePermissionRequest {
+            ttl: Some(Duration::from_hours(1).into()),
+            ..to(OTHER_RECIPIENT)
+        }))
         .await
         .unwrap();
     client.revoke_share_permission(as_tester(revoke())).await.unwrap();
@@ -85,7 +89,7 @@ async fn the_documented_examples_run_and_the_views_are_correct() {
     for example in examples() {
         found.push(json(&stack.pool, &example).await);
     }
-    assert_eq!(found.len(), 5, "one example for each view");
+    assert_eq!(found.len(), 6, "one example for each view");
     let pool = &stack.pool;
     let entries =
         "SELECT kind, action, shared_account_id, ticket FROM reporting.entries ORDER BY account_id, log_index";
@@ -108,6 +112,14 @@ async fn the_documented_examples_run_and_the_views_are_correct() {
         serde_json::json!([{
             "account_id": ACCOUNT, "image_id": IMAGE, "shared_account_id": OTHER_RECIPIENT, "shared_since_log_index": 3,
         }])
+    );
+    let expiring =
+        "SELECT shared_account_id, principal, ticket, expire_time > now() AS is_later FROM reporting.expiring_shares";
+    assert_eq!(
+        json(pool, expiring).await,
+        serde_json::json!([
+            {"shared_account_id": OTHER_RECIPIENT, "principal": "tester@example.com", "ticket": "CHG-1", "is_later": true},
+        ])
     );
     // Summed over days, because the test can run at midnight.
     let totals = "SELECT account_id, action, kind, sum(entries)::bigint AS entries FROM reporting.daily_totals

@@ -185,7 +185,7 @@ struct Answer {
 async fn send(client: &Client, change: &JobChange, request_id: String, validate_only: bool) -> Outcome<Answer> {
     // Grants and revokes have the same fields.
     macro_rules! send {
-        ($request:ident, $method:ident) => {{
+        ($request:ident, $method:ident $(, ..$rest:expr)?) => {{
             let ShareName {
                 account_id,
                 region,
@@ -201,7 +201,7 @@ async fn send(client: &Client, change: &JobChange, request_id: String, validate_
                 reason: change.reason.clone(),
                 ticket: change.ticket.clone(),
                 validate_only,
-                ..$request::default()
+                $(..$rest)?
             };
             client.$method(request).await.map(|answer| Answer {
                 permission: answer.permission,
@@ -211,7 +211,7 @@ async fn send(client: &Client, change: &JobChange, request_id: String, validate_
         }};
     }
     match change.action {
-        JobAction::Grant => send!(GrantSharePermissionRequest, grant),
+        JobAction::Grant => send!(GrantSharePermissionRequest, grant, ..Default::default()),
         JobAction::Revoke => send!(RevokeSharePermissionRequest, revoke),
     }
 }

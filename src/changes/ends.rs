@@ -25,7 +25,7 @@ pub const ACTOR: &str = "sharewarden";
 /// What the revoke at an end says. The grant that ends has the reason of a person.
 const REASON: &str = "the end of the share was reached";
 
-/// How often due ends are looked for. They are submitted within 5 s (P12).
+/// The time between two searches for due ends. They are submitted within 5 s (P12).
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The most ends that are submitted together.

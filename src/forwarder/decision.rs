@@ -18,7 +18,8 @@ use crate::{
 const UNAVAILABLE_AGE: Duration = Duration::from_secs(3);
 
 /// Asks the policy in force about a change. Reads what AWS reports about the image only if the decision depends on it, and for at
-/// most `time`. The decision is made at `not_before` if the clock is behind it. Without such a fact a grant is refused, with the reason; a revoke is decided without it.
+/// most `time`. Without such a fact a grant is refused, with the reason; a revoke is decided without it. The decision is made at
+/// `not_before` if the clock is behind it.
 ///
 /// # Errors
 /// The error of AWS if the policy cannot decide now: AWS may give the fact later.

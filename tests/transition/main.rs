@@ -4,7 +4,8 @@
 //! Read this file first: it has the promises as tests. Then read [`promises`] (how a breach is recorded), [`world`],
 //! [`forwarder`] and [`aws`] (the model), [`end_state`] (the state after a history), [`database`] (the stored state and its
 //! constraints) and [`reply_checks`] (the expected reply to every command). [`invalid_commands`] tests commands that no forwarder
-//! sends. [`ends`] has the rules of ends. [`regressions`], [`late_calls`] and [`unseen_effects`] keep the bugs that the histories found.
+//! sends. [`ends`] has the rules of ends. [`regressions`], [`late_calls`] and [`unseen_effects`] keep the bugs that the histories
+//! found.
 //!
 //! `PROPTEST_CASES` is the number of histories per test.
 

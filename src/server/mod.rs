@@ -4,6 +4,7 @@
 
 mod authentication;
 mod checkpoint_keys;
+mod expiring;
 mod files;
 mod heartbeat;
 mod owner;

@@ -23,7 +23,10 @@ use crate::{
     worker::Supervisor,
 };
 
-use super::{Server, ServerError, heartbeat::Heartbeat, pending::PendingWatch, policy_reload::PolicyReload};
+use super::{
+    Server, ServerError, expiring::ExpiringWatch, heartbeat::Heartbeat, pending::PendingWatch,
+    policy_reload::PolicyReload,
+};
 
 /// How long after the latest deadline of its handler a call is answered without the handler.
 const CALL_TIMEOUT_MARGIN: Duration = Duration::from_secs(5);
@@ -189,6 +192,10 @@ impl Server {
         background.spawn(supervisor.run(follower));
         background.spawn(supervisor.run(self.changes.denials.clone()));
         background.spawn(supervisor.run(Ends::new(self.changes.clone())));
+        background.spawn(supervisor.run(ExpiringWatch {
+            database: database.clone(),
+            instruments: self.metrics.instruments().clone(),
+        }));
         background.spawn(supervisor.run(Heartbeat {
             database: database.clone(),
             replica: self.replica,

@@ -47,6 +47,15 @@ pub struct SchemaUse {
     pub replicas: BTreeMap<u64, u64>,
 }
 
+/// Shares with an end. Every replica reads the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExpiringCounts {
+    /// How many end within a time from now, overdue ones included.
+    pub within: [(&'static str, u64); 3],
+    /// The longest time since an end at which the share is still there.
+    pub overdue_for: Duration,
+}
+
 type SharedValue<T> = Arc<Mutex<Option<T>>>;
 
 /// Values that other parts set. `None`: not known.
@@ -54,6 +63,7 @@ type SharedValue<T> = Arc<Mutex<Option<T>>>;
 pub(super) struct ReportedValues {
     pub(super) pending: SharedValue<PendingChanges>,
     pub(super) unsigned_for: SharedValue<Duration>,
+    pub(super) expiring: SharedValue<ExpiringCounts>,
     pub(super) ready: SharedValue<bool>,
     pub(super) schema_use: SharedValue<SchemaUse>,
     pub(super) policy_set: SharedValue<PolicyDigest>,
@@ -96,9 +106,30 @@ impl ReportedValues {
             "1 if the service takes calls, otherwise 0.",
             latest(&reported.ready, u64::from),
         );
+        seconds(
+            meter,
+            "sharewarden.shares.overdue",
+            "The longest time that a share is there after its end; 0 if none is.",
+            latest(&reported.expiring, |counts| counts.overdue_for),
+        );
+        reported.observe_expiring(meter);
         reported.observe_schema_use(meter);
         reported.observe_policy_set(meter);
         reported
+    }
+
+    fn observe_expiring(&self, meter: &Meter) {
+        let within = latest(&self.expiring, |counts| counts.within);
+        meter
+            .u64_observable_gauge("sharewarden.shares.expiring")
+            .with_unit("{share}")
+            .with_description("Shares that end within a time from now, overdue ones included, in the whole database.")
+            .with_callback(move |observer| {
+                for (time, shares) in within().into_iter().flatten() {
+                    observer.observe(shares, &[KeyValue::new("within", time)]);
+                }
+            })
+            .build();
     }
 
     fn observe_policy_set(&self, meter: &Meter) {

@@ -16,7 +16,7 @@ use opentelemetry::{
 use crate::domain::{Action, AwsOperation, ChangeState, Classification, PolicyDigest};
 
 use super::{
-    gauges::{self, SchemaUse},
+    gauges::{self, ExpiringCounts, SchemaUse},
     workers::Workers,
 };
 
@@ -380,6 +380,11 @@ impl Instruments {
     /// Sets the longest time that a ledger has grown without a signed checkpoint. `None`: not known.
     pub fn set_unsigned_for(&self, age: Option<Duration>) {
         set(&self.0.reported.unsigned_for, age);
+    }
+
+    /// Sets the numbers of shares that end soon. `None`: not known.
+    pub fn set_expiring(&self, counts: Option<ExpiringCounts>) {
+        set(&self.0.reported.expiring, counts);
     }
 
     /// Sets the schema, the builds that it admits, and the replicas that run. `None`: not known.

@@ -1,4 +1,7 @@
-//! Finds shares whose end is due. The worker of ends submits a revoke for each; the committer decides again.
+//! Finds shares whose end is due, and counts those that end soon. The worker of ends submits a revoke for each share that is due;
+//! the committer decides again.
+
+use std::time::Duration;
 
 use crate::{
     domain::{AccountId, ChangeId, PermissionKey, Timestamp},
@@ -57,5 +60,40 @@ pub async fn due(database: &Database, apart_from: &[AccountId], limit: u32) -> R
     Ok(DueEnds {
         now: now.ok_or_else(|| StoreError::corrupt(TABLE, "the time is missing"))?,
         shares,
+    })
+}
+
+/// Shares with an end, in the whole database.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ExpiringShares {
+    /// Those that end within one day, overdue ones included.
+    pub within_1d: u64,
+    /// Those that end within 7 days, overdue ones included.
+    pub within_7d: u64,
+    /// Those that end within 30 days, overdue ones included.
+    pub within_30d: u64,
+    /// The longest time since an end at which the share is still there. Zero if no share is overdue.
+    pub overdue_for: Duration,
+}
+
+/// Counts the shares that end soon, and finds the most overdue one.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn expiring(database: &Database) -> Result<ExpiringShares, StoreError> {
+    let query = sqlx::query!(
+        r#"SELECT count(*) FILTER (WHERE expire_time < statement_timestamp() + interval '1 day') AS "within_1d!",
+               count(*) FILTER (WHERE expire_time < statement_timestamp() + interval '7 days') AS "within_7d!",
+               count(*) AS "within_30d!",
+               greatest(coalesce(extract(epoch FROM statement_timestamp() - min(expire_time)), 0), 0)::float8 AS "overdue_for!"
+           FROM share_permission
+           WHERE expire_time < statement_timestamp() + interval '30 days' AND applied IS DISTINCT FROM 'NOT_SHARED'"#
+    );
+    let row = database.run(async |conn| query.fetch_one(conn).await).await?;
+    Ok(ExpiringShares {
+        within_1d: rows::count(TABLE, row.within_1d)?,
+        within_7d: rows::count(TABLE, row.within_7d)?,
+        within_30d: rows::count(TABLE, row.within_30d)?,
+        overdue_for: Duration::try_from_secs_f64(row.overdue_for).unwrap_or_default(),
     })
 }

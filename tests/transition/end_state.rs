@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sharewarden::domain::{
-    Access, ChangeState, PermissionKey,
+    Access, Action, Change, ChangeState, FailureReason, PermissionKey,
     transition::{AccountState, Command, WorkOutcome},
 };
 
@@ -11,7 +11,9 @@ use crate::{
     aws::WINDOW,
     fixtures::{ending, key},
     forwarder::HeldWork,
-    promises::Promise::{AllEnds, EndsAreKept, NewestTakesEffectLast, NewestWins, OneRequestOneEnd, RestIsTrue},
+    promises::Promise::{
+        AllEnds, EndsAreKept, NewestTakesEffectLast, NewestWins, OneRequestOneEnd, RefusedEndsDenied, RestIsTrue,
+    },
     world::{Commit, Dice, LEASE, World},
 };
 
@@ -141,6 +143,48 @@ impl World {
         // Each of three permissions has at most two changes, and a revoke is called at most twice.
         self.breaches
             .check(AllEnds, called <= 3 * 2 * 2, || format!("made {called} refused calls"));
+    }
+
+    /// Crashes every replica. Then one of them works while the policy refuses every grant. Once no late call is left, the newest
+    /// pending change of each permission ends: a revoke takes effect, and a grant fails unless AWS holds it already.
+    pub(crate) fn drain_denied(&mut self) {
+        for at in 0..self.replicas.len() {
+            self.crash(at);
+        }
+        self.wait(LEASE + WINDOW);
+        let waiting: Vec<_> = (0..4).map(key).filter(|key| self.is_pending(key)).collect();
+        for _ in 0..4 {
+            self.wait(LEASE);
+            let claims = (0..4).map(key).map(Command::Claim);
+            self.replicas[0].queue.extend(claims);
+            self.commit(0, Commit::Replied, &mut Dice(0));
+            for mut held in std::mem::take(&mut self.replicas[0].held) {
+                self.work_while_denied(&mut held);
+                self.give_back_held(0, held, &mut Dice(0));
+            }
+            self.commit(0, Commit::Replied, &mut Dice(0));
+        }
+        let pending = self.database.changes.values().find(|change| !change.has_ended());
+        self.breaches.check(AllEnds, pending.is_none(), || {
+            format!("does not end although the policy refuses it: {pending:?}")
+        });
+        for key in &waiting {
+            let newest = self.database.newest(key).expect("it was pending");
+            let holds = self.aws.holds(key);
+            let is_denied = |change: &Change| {
+                let reason = change.failure.as_ref().map(|failure| failure.reason);
+                change.state == ChangeState::Failed && reason == Some(FailureReason::PolicyDenied)
+            };
+            let ended_well = match (newest.intent.action, holds) {
+                // An earlier grant made the share.
+                (Action::Grant, Access::Shared) => newest.state == ChangeState::Succeeded || is_denied(newest),
+                (Action::Grant, Access::NotShared) => is_denied(newest),
+                (Action::Revoke, _) => newest.state == ChangeState::Succeeded && holds == Access::NotShared,
+            };
+            self.breaches.check(RefusedEndsDenied, ended_well, || {
+                format!("{newest:?} ended, and AWS holds {holds:?}")
+            });
+        }
     }
 
     /// Checks that a permission without a change in progress records what AWS holds, also after a late call.

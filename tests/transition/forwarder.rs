@@ -13,7 +13,7 @@ use sharewarden::domain::{
 use crate::{
     aws::WINDOW,
     fixtures::refused,
-    promises::Promise::{FailedIsKnown, NewestTakesEffectLast},
+    promises::Promise::{DoubtIsReadFirst, FailedIsKnown, NewestTakesEffectLast, RefusedIsNotCalled},
     world::{Dice, World},
 };
 
@@ -68,7 +68,7 @@ impl World {
     pub(crate) fn call(&mut self, at: usize, dice: &mut Dice) {
         if let Some(index) = self.any_held(at, dice) {
             let mut held = self.replicas[at].held.swap_remove(index);
-            self.proceed(&mut held, dice);
+            self.proceed(at, &mut held, dice);
             self.replicas[at].held.push(held);
         }
     }
@@ -94,11 +94,17 @@ impl World {
             let now = held.decision_context(self.now(), dice.coin());
             held.next = convergence::when_unreachable(in_doubt, now);
         }
-        while self.proceed(&mut held, dice) {}
+        while self.proceed(at, &mut held, dice) {}
         self.give_back_held(at, held, dice);
     }
 
     pub(crate) fn give_back_held(&mut self, at: usize, held: HeldWork, dice: &mut Dice) {
+        if let NextStep::Fail { failure, observed } = &held.next {
+            let is_blind = held.work.in_doubt && failure.reason == FailureReason::PolicyDenied && observed.is_none();
+            self.breaches.check(DoubtIsReadFirst, !is_blind, || {
+                format!("{:?} was refused without a read back", held.work)
+            });
+        }
         let outcome = match held.next {
             NextStep::Succeed => WorkOutcome::Succeeded,
             NextStep::Fail { failure, observed } => WorkOutcome::Failed { failure, observed },
@@ -141,17 +147,21 @@ impl World {
     }
 
     /// Makes the next call, if one is needed and the lease has not expired. Returns false if no call was made.
-    fn proceed(&mut self, held: &mut HeldWork, dice: &mut Dice) -> bool {
+    fn proceed(&mut self, at: usize, held: &mut HeldWork, dice: &mut Dice) -> bool {
         let now = self.now();
         let key = held.work.change.intent.key.clone();
         self.aws.give_up(&key, held.work.epoch, now.min(held.expires_at));
         let mut decision_context = held.decision_context(now, dice.coin());
-        // Sometimes the policy has changed since the change was accepted.
-        if decision_context.action == Action::Grant && dice.roll(8) == 0 {
+        // The policy may have changed since the change was accepted, or is another one in this replica.
+        let is_refused = self.is_refused(at, &held.work.change.intent);
+        if is_refused {
             decision_context.denial = Some("refused by the new policy");
         }
         held.next = match convergence::apply_policy(held.next.clone(), decision_context) {
             NextStep::Call if held.expires_at > now => {
+                self.breaches.check(RefusedIsNotCalled, !is_refused, || {
+                    format!("{:?} is called and refused", held.work)
+                });
                 let result = self.update(held, dice);
                 held.attempts.push(attempt(&result, now));
                 convergence::after_call(&result, decision_context)
@@ -191,6 +201,36 @@ impl World {
                     convergence::after_read_back(reason, &result, now)
                 }
                 _ => return calls,
+            };
+        }
+    }
+
+    /// Works until there is an outcome, while the policy refuses every grant and AWS takes every call.
+    pub(crate) fn work_while_denied(&mut self, held: &mut HeldWork) {
+        let intent = held.work.change.intent.clone();
+        let is_grant = intent.action == Action::Grant;
+        loop {
+            let now = DecisionContext {
+                denial: is_grant.then_some("refused by the new policy"),
+                ..held.decision_context(self.now(), false)
+            };
+            held.next = match convergence::apply_policy(held.next.clone(), now) {
+                NextStep::Call => {
+                    self.breaches
+                        .check(RefusedIsNotCalled, !is_grant, || format!("{:?} is called", held.work));
+                    self.aws.set(&intent.key, intent.action.into(), intent.change_id);
+                    held.attempts.push(attempt(&Ok(()), self.now()));
+                    convergence::after_call(&Ok(()), now)
+                }
+                NextStep::ReadBack(reason) => {
+                    let result = Ok(self.aws.holds(&intent.key));
+                    held.observed = convergence::observed_access(&reason, &result, now);
+                    convergence::after_read_back(reason, &result, now)
+                }
+                next => {
+                    held.next = next;
+                    return;
+                }
             };
         }
     }

@@ -64,6 +64,18 @@ macro_rules! promised {
                 prop_assert_eq!(world.breaches.of(Promise::FailedIsKnown), None);
             }
 
+            /// P10, P2: every set in force refuses every grant in the end.
+            #[test]
+            fn a_grant_that_is_refused_after_its_acceptance_ends_denied_and_no_newer_change_is_lost(history in history()) {
+                let world = World::denied_after(&history);
+                for promise in [
+                    Promise::RefusedEndsDenied, Promise::RefusedIsNotCalled, Promise::DoubtIsReadFirst, Promise::AllEnds,
+                    Promise::FailedIsKnown,
+                ] {
+                    prop_assert_eq!(world.breaches.of(promise), None);
+                }
+            }
+
             /// P2, P6: a lease or a window may last longer after the database's clock was set back, and never shorter. A change
             /// waits for [`LONGEST_WAIT`](sharewarden::domain::transition::LONGEST_WAIT) at most.
             #[test]
@@ -108,6 +120,10 @@ promised! {
     no_unresolved_call_takes_effect_after_a_newer_one = NewestTakesEffectLast,
     /// P3: neither through its own call, nor through a call whose effect is not recorded.
     a_failed_change_is_not_in_effect = FailedIsKnown,
+    /// P10: the set in force in the replica that calls AWS decides, whatever the set of the acceptance said.
+    no_grant_is_called_that_the_policy_of_its_replica_refuses = RefusedIsNotCalled,
+    /// P10, P3: an earlier call may have taken effect.
+    a_change_in_doubt_is_read_back_before_the_policy_ends_it = DoubtIsReadFirst,
     /// An auditor recomputes the rows from the entries.
     the_ledger_tells_the_state_of_every_change_and_permission = LedgerTellsState,
     /// P12: in a quiet state, no share is left that has reached its end.

@@ -3,7 +3,11 @@
 //! The forwarders are correct. Everything around them may fail: commits fail or lose their reply, replicas crash, and settlements
 //! and calls to AWS arrive late or twice.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use sharewarden::domain::{
     Action, ConfirmationBody, Intent, Justification, PermissionKey, ShareEnd, Timestamp,
@@ -82,6 +86,8 @@ pub(crate) struct World {
     pub(crate) breaches: Breaches,
     pub(crate) database: Database,
     pub(crate) replicas: Vec<Replica>,
+    /// The grants that the policy set of each replica refuses.
+    pub(crate) refused: Vec<BTreeSet<PermissionKey>>,
     pub(crate) clock: Duration,
     /// True if the database's clock may go back, and forward again.
     pub(crate) clock_may_go_back: bool,
@@ -125,6 +131,13 @@ impl World {
         world
     }
 
+    /// Runs a history, and then finishes its changes while every policy set refuses every grant.
+    pub(crate) fn denied_after(history: &[u64]) -> Self {
+        let mut world = Self::run(history, false);
+        world.drain_denied();
+        world
+    }
+
     fn run(history: &[u64], clock_may_go_back: bool) -> Self {
         let mut world = Self::new(clock_may_go_back);
         for number in history {
@@ -143,6 +156,7 @@ impl World {
                     ..Replica::default()
                 })
                 .collect(),
+            refused: vec![BTreeSet::new(); 3],
             clock: Duration::ZERO,
             clock_may_go_back,
             ahead: Duration::ZERO,
@@ -157,7 +171,8 @@ impl World {
         self.steps += 1;
         let at = dice.pick(self.replicas.len());
         match dice.roll(64) {
-            0..17 => self.open(at, &mut dice),
+            0..16 => self.open(at, &mut dice),
+            16 | 62 => self.change_policy(at, &mut dice),
             17..20 => self.end(at, &mut dice),
             20..34 => self.settle(at, &mut dice),
             34..37 => self.call(at, &mut dice),
@@ -166,7 +181,7 @@ impl World {
             46 => self.deny(at, &mut dice),
             47 => self.confirm(at),
             48..52 => self.wait(Duration::from_millis(1 + dice.roll(12_000))),
-            52..63 => {
+            52..62 => {
                 let commit = match dice.roll(8) {
                     0 => Commit::ReplyLost,
                     1 => Commit::Failed,
@@ -225,7 +240,29 @@ impl World {
 
     fn open(&mut self, at: usize, dice: &mut Dice) {
         let intent = self.intent(dice);
-        self.replicas[at].queue.push(Command::Open(intent));
+        let command = match self.is_refused(at, &intent) {
+            true => Command::Deny(intent, "no".into()),
+            false => Command::Open(intent),
+        };
+        self.replicas[at].queue.push(command);
+    }
+
+    /// True if the policy set of this replica refuses the change.
+    pub(crate) fn is_refused(&self, at: usize, intent: &Intent) -> bool {
+        intent.action == Action::Grant && self.refused[at].contains(&intent.key)
+    }
+
+    /// Replaces the policy set of one replica, or of all.
+    fn change_policy(&mut self, at: usize, dice: &mut Dice) {
+        let (is_refused, key, all) = (dice.coin(), key(dice.roll(3)), dice.roll(3) == 0);
+        for (number, refused) in self.refused.iter_mut().enumerate() {
+            if all || number == at {
+                match is_refused {
+                    true => refused.insert(key.clone()),
+                    false => refused.remove(&key),
+                };
+            }
+        }
     }
 
     fn confirm(&mut self, at: usize) {

@@ -1,7 +1,9 @@
 //! Runs the model checker for a given time: all kinds of faults on several replicas at once, and then a check of the promises
-//! P1 to P8. The checker itself is in `crates/testkit/src/checker`.
+//! P1 to P8, P10 and P11. The checker itself is in `crates/testkit/src/checker`.
 //!
 //! `cargo run --release --example chaos -- --minutes 10 [--seed N] [--replicas 3] [--clients 8] [--keep FOLDER]`
+//!
+//! The policy set of each replica is replaced again and again. In an upgrade it is not: older builds have no policies.
 //!
 //! `--old PROGRAM` upgrades the replicas from another build to this one during the run; with `--rollback`, back and
 //! forward again. `scripts/chaos-upgrade` builds both. One ready replica is then always out of the reach of faults, and a

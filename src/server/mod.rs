@@ -227,7 +227,8 @@ impl Server {
         .map_err(ServerError::Thread)?;
         let set = policy_set(config)?;
         store::policy_sets::keep(&database, set.digest(), set.text()).await?;
-        instruments.set_policy_set(set.digest());
+        let policy_set = set.digest();
+        instruments.set_policy_set(policy_set);
         let policy = Policy::new(set);
         let dependencies = forwarder::Dependencies {
             database: database.clone(),
@@ -238,7 +239,7 @@ impl Server {
             released_work: notifications.released_work.clone(),
         };
         let forwarder = Forwarder::new(dependencies, config.forwarder, stop.clone());
-        tracing::info!(%replica, accounts = config.accounts.len(), "connected to Postgres and AWS");
+        tracing::info!(%replica, accounts = config.accounts.len(), %policy_set, "connected to Postgres and AWS");
         let denials = Denials::new(&config.denials, &committer, &clock, instruments);
         let changes = ChangeService {
             database: database.clone(),

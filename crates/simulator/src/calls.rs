@@ -35,6 +35,9 @@ pub struct ApiCall {
     pub shared_account: Option<String>,
     /// `AllowCopyImage`.
     pub allow: Option<bool>,
+    /// The `Host` header: a caller behind a proxy names the proxy.
+    #[serde(default)]
+    pub host: Option<String>,
     /// The SDK's `amz-sdk-invocation-id`: equal for all attempts of one SDK call.
     pub invocation_id: Option<String>,
     /// The `traceparent` header (W3C Trace Context).
@@ -85,6 +88,7 @@ pub(super) struct CallSummary {
     pub(super) image: Option<String>,
     pub(super) shared_account: Option<String>,
     pub(super) allow: Option<bool>,
+    pub(super) host: Option<String>,
     pub(super) invocation_id: Option<String>,
     pub(super) traceparent: Option<String>,
     pub(super) request_id: String,
@@ -200,6 +204,7 @@ impl CallSummary {
             image: self.image,
             shared_account: self.shared_account,
             allow: self.allow,
+            host: self.host,
             invocation_id: self.invocation_id,
             traceparent: self.traceparent,
             request_id: self.request_id,

@@ -44,6 +44,7 @@ impl ParsedRequest {
     pub(super) fn read(head: &Parts, body: &Bytes, inventory: &Inventory) -> Self {
         let mut summary = CallSummary {
             request_id: Uuid::new_v4().to_string(),
+            host: header(&head.headers, "host").map(short),
             invocation_id: header(&head.headers, "amz-sdk-invocation-id").map(short),
             traceparent: header(&head.headers, "traceparent").map(short),
             ..CallSummary::default()

@@ -123,6 +123,7 @@ impl RandomClient {
                 ShareAction::Revoke
             },
             reason: "a trial".into(),
+            ticket: self.rng.bool().then(|| "CHG-1".into()),
         };
         if self.asked.len() == MEMORY {
             self.asked.remove(0);
@@ -263,6 +264,7 @@ fn grant(request: &ShareRequest) -> GrantSharePermissionRequest {
         shared_account_id: request.permission.shared_account.clone(),
         request_id: request.request_id.clone(),
         reason: request.reason.clone(),
+        ticket: request.ticket.clone().unwrap_or_default(),
         ..Default::default()
     }
 }
@@ -275,6 +277,7 @@ fn revoke(request: &ShareRequest) -> RevokeSharePermissionRequest {
         shared_account_id: request.permission.shared_account.clone(),
         request_id: request.request_id.clone(),
         reason: request.reason.clone(),
+        ticket: request.ticket.clone().unwrap_or_default(),
         ..Default::default()
     }
 }

@@ -1,21 +1,24 @@
 //! Collects ledgers and checkpoints, as an auditor would.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use sharewarden::{
-    domain::AccountId,
+    domain::{AccountId, PolicyDigest},
     ledger::{Hash, export::Header, key::VerifierKey, verify::LedgerVerifier},
 };
 use sharewarden_client::proto::v1::{
-    ExportAuditEntriesRequest, ExportHeader, GetCheckpointRequest, audit_service_client::AuditServiceClient,
-    export_audit_entries_response::Part,
+    ExportAuditEntriesRequest, ExportHeader, GetCheckpointRequest, GetPolicySetRequest,
+    audit_service_client::AuditServiceClient, export_audit_entries_response::Part,
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, transport::Channel};
 
 use super::{
     clients::{Channels, with_deadline},
-    history::{ExportedLedger, ExportedLine},
+    history::{ExportedLedger, ExportedLine, PolicyReplica},
     setup::ACCOUNTS,
 };
 use crate::stack::signing_key;
@@ -160,4 +163,24 @@ fn read_header(account: &str, header: &ExportHeader) -> Header {
         left_hashes: hashes(&header.left_hashes),
         consistency_proof: hashes(&header.consistency_proof),
     }
+}
+
+/// The texts of the sets that replicas had in force, by the digest of what was read. One that is not kept is missing.
+pub async fn policy_texts(channel: Channel, replicas: &[PolicyReplica]) -> BTreeMap<String, String> {
+    let events = replicas.iter().flat_map(|replica| &replica.events);
+    let digests: BTreeSet<_> = events.filter_map(|event| event.kind.set()).collect();
+    let mut texts = BTreeMap::new();
+    for digest in digests {
+        let request = GetPolicySetRequest {
+            digest: digest.into(),
+            start: 0,
+        };
+        let mut client = AuditServiceClient::new(channel.clone());
+        if let Ok(part) = client.get_policy_set(with_deadline(request, TIMEOUT)).await {
+            let part = part.into_inner();
+            assert_eq!(part.next_start, 0, "a set of a trial has one part");
+            texts.insert(PolicyDigest::of(&part.text).to_string(), part.text);
+        }
+    }
+    texts
 }

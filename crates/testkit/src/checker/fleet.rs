@@ -10,7 +10,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
-use super::history::Build;
+use super::history::{Build, PolicyReplica};
 use crate::proxy::Proxy;
 
 /// Where a replica runs, one process after another, and what may be done to it.
@@ -19,11 +19,15 @@ pub struct ReplicaPlace {
     pub build: Build,
     /// The way of its processes to Postgres.
     pub proxy: Proxy,
+    /// The way of its processes to AWS.
+    pub aws: Proxy,
     /// Whether a process should run.
     pub wanted: watch::Sender<bool>,
     /// The channel to its process, if one runs.
     pub channel: watch::Sender<Option<Channel>>,
     pub health: watch::Sender<PolledHealth>,
+    /// What its log says about policy sets.
+    pub policies: watch::Sender<PolicyReplica>,
     /// A fault holds it for reading. While it is held for writing, no fault hits this place, and its process is not stopped.
     pub shield: Arc<RwLock<()>>,
 }
@@ -49,13 +53,19 @@ const SETTLE: Duration = Duration::from_secs(5);
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl ReplicaPlace {
-    pub fn new(build: Build, proxy: Proxy, wanted: bool) -> Self {
+    pub fn new(build: Build, proxy: Proxy, aws: Proxy, wanted: bool) -> Self {
+        let policies = PolicyReplica {
+            host: aws.address().to_string(),
+            events: Vec::new(),
+        };
         Self {
             build,
             proxy,
+            aws,
             wanted: watch::Sender::new(wanted),
             channel: watch::Sender::new(None),
             health: watch::Sender::default(),
+            policies: watch::Sender::new(policies),
             shield: Arc::default(),
         }
     }

@@ -26,6 +26,54 @@ pub struct History {
     pub complaints: Vec<String>,
     /// What a trial of an upgrade adds.
     pub upgrade: Option<UpgradeHistory>,
+    /// What a trial adds whose policy sets change.
+    pub policies: Option<PolicyHistory>,
+}
+
+/// The policy sets of a trial, and when each replica had them in force.
+#[derive(Clone, Debug, Default)]
+pub struct PolicyHistory {
+    /// The texts that the service kept, by their SHA-256. An export has them too.
+    pub texts: BTreeMap<String, String>,
+    /// The ids of the policies of files, of each set that may be in force.
+    pub valid: BTreeSet<BTreeSet<String>>,
+    /// The replicas, by their numbers.
+    pub replicas: Vec<PolicyReplica>,
+}
+
+/// What the log of a replica says about its policy sets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyReplica {
+    /// The `Host` header of its calls to AWS.
+    pub host: String,
+    /// In the order of their times.
+    pub events: Vec<PolicyEvent>,
+}
+
+/// The start or the end of a process, or another set in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyEvent {
+    /// The time of the line in the log. The end of a process has the time at which its log ended.
+    pub at: OffsetDateTime,
+    pub kind: PolicyEventKind,
+}
+
+/// The digest is that of the set that is in force from then on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicyEventKind {
+    Started(String),
+    Replaced(String),
+    Ended,
+}
+
+impl PolicyEventKind {
+    /// The digest of the set. None: no process runs.
+    pub fn set(&self) -> Option<&str> {
+        match self {
+            Self::Started(digest) | Self::Replaced(digest) => Some(digest),
+            Self::Ended => None,
+        }
+    }
 }
 
 /// The program of a replica: of the version before an upgrade, or of the version after it. A trial without an upgrade has new
@@ -158,12 +206,18 @@ pub struct LedgerEntry {
     pub change_id: Option<String>,
     pub request_id: String,
     pub reason: String,
+    pub ticket: Option<String>,
     pub region: String,
     pub image_id: String,
     pub shared_account_id: String,
     pub generation: Option<u64>,
     pub attempts: Vec<RecordedAttempt>,
     pub error_reason: Option<String>,
+    pub principal: Option<String>,
+    pub cause: Option<String>,
+    /// How the principal proved its name.
+    pub credentials: BTreeSet<String>,
+    pub decision: Option<EntryDecision>,
 }
 
 #[derive(Deserialize)]
@@ -182,6 +236,7 @@ struct EntryBodyJson {
     change_id: Option<String>,
     request_id: String,
     reason: String,
+    ticket: Option<String>,
     region: String,
     image_id: String,
     shared_account_id: String,
@@ -189,6 +244,26 @@ struct EntryBodyJson {
     #[serde(default)]
     attempts: Vec<RecordedAttempt>,
     error_reason: Option<String>,
+    principal: Option<String>,
+    cause: Option<String>,
+    authentication: Option<AuthenticationJson>,
+    decision: Option<EntryDecision>,
+}
+
+#[derive(Deserialize)]
+struct AuthenticationJson {
+    credentials: BTreeSet<String>,
+}
+
+/// The decision of the policy in an entry.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct EntryDecision {
+    /// On the clock of the replica that decided.
+    #[serde(with = "time::serde::rfc3339")]
+    pub decided_at: OffsetDateTime,
+    pub policies: BTreeSet<String>,
+    /// The digest of the set.
+    pub policy_set: String,
 }
 
 /// The body of a `change.denials` entry.
@@ -236,12 +311,17 @@ impl From<EntryJson> for LedgerEntry {
             change_id: body.change_id,
             request_id: body.request_id,
             reason: body.reason,
+            ticket: body.ticket,
             region: body.region,
             image_id: body.image_id,
             shared_account_id: body.shared_account_id,
             generation: body.generation,
             attempts: body.attempts,
             error_reason: body.error_reason,
+            principal: body.principal,
+            cause: body.cause,
+            credentials: body.authentication.map(|known| known.credentials).unwrap_or_default(),
+            decision: body.decision,
         }
     }
 }
@@ -251,6 +331,10 @@ impl From<EntryJson> for LedgerEntry {
 pub struct RecordedAttempt {
     pub operation: String,
     pub classification: String,
+    /// On the clock of the replica that made it.
+    #[serde(with = "time::serde::rfc3339")]
+    pub started_at: OffsetDateTime,
+    pub aws_request_id: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -259,6 +343,7 @@ pub struct ShareRequest {
     pub permission: ImagePermission,
     pub action: ShareAction,
     pub reason: String,
+    pub ticket: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -302,6 +387,14 @@ pub struct ChangeRead {
 }
 
 impl ShareAction {
+    /// The name of the action in policies.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Grant => "grant",
+            Self::Revoke => "revoke",
+        }
+    }
+
     /// The value of `AllowCopyImage`.
     pub fn allows(self) -> bool {
         self == Self::Grant

@@ -156,18 +156,19 @@ pub async fn cut(fleet: Fleet, mut rng: Rng, cuts: EventCounts, stop: Cancellati
 }
 
 /// Refuses new connections to AWS from time to time.
-pub async fn refuse(aws: Arc<Proxy>, mut rng: Rng, stop: CancellationToken) {
+pub async fn refuse(fleet: Fleet, mut rng: Rng, stop: CancellationToken) {
     let wait = async |rng: &mut Rng, max_ms| {
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(rng.u64(100..max_ms))) => {}
             () = stop.cancelled() => {}
         }
     };
+    let set = |rule| fleet.iter().for_each(|place| place.aws.set(rule));
     while !stop.is_cancelled() {
         wait(&mut rng, 6_000).await;
-        aws.set(Rule::Refuse);
+        set(Rule::Refuse);
         wait(&mut rng, 2_000).await;
-        aws.set(Rule::Pass);
+        set(Rule::Pass);
     }
 }
 

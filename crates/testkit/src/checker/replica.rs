@@ -11,6 +11,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::{
     fs::File,
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -18,6 +19,9 @@ use tokio::{
     sync::watch,
 };
 use tonic::transport::{Channel, Endpoint};
+
+use super::history::{PolicyEvent, PolicyEventKind, PolicyReplica};
+use crate::credentials::now;
 
 /// The program of a replica.
 #[derive(Clone, Debug)]
@@ -105,7 +109,14 @@ pub struct ReplicaProcess {
     lifeline: Option<ChildStdin>,
     /// The channel to the process, if it runs.
     channel: watch::Sender<Option<Channel>>,
+    seen: SeenInLog,
+}
+
+/// What the log of a replica is read for, beside the address.
+#[derive(Clone, Debug)]
+struct SeenInLog {
     panics: Arc<AtomicU64>,
+    policies: watch::Sender<PolicyReplica>,
 }
 
 impl ReplicaProcess {
@@ -116,6 +127,7 @@ impl ReplicaProcess {
         number: usize,
         config: &str,
         channel: watch::Sender<Option<Channel>>,
+        policies: watch::Sender<PolicyReplica>,
     ) -> Self {
         let file = config_file(folder, number);
         std::fs::write(&file, config).unwrap();
@@ -126,7 +138,10 @@ impl ReplicaProcess {
             child: None,
             lifeline: None,
             channel,
-            panics: Arc::default(),
+            seen: SeenInLog {
+                panics: Arc::default(),
+                policies,
+            },
         }
     }
 
@@ -136,7 +151,7 @@ impl ReplicaProcess {
 
     /// The number of panics in its processes.
     pub fn panics(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.panics)
+        Arc::clone(&self.seen.panics)
     }
 
     /// Starts a process and waits until it serves. False if it exited first, for example without a database.
@@ -196,7 +211,7 @@ impl ReplicaProcess {
     async fn read_until_serving(&self, lines: BufReader<ChildStderr>) -> Option<Channel> {
         let log = File::options().create(true).append(true).open(&self.log).await.unwrap();
         let (address, mut serving) = watch::channel(None);
-        tokio::spawn(keep_log(lines, log, address, Arc::clone(&self.panics)));
+        tokio::spawn(keep_log(lines, log, address, self.seen.clone()));
         // An error means that the process has exited.
         let address = serving.wait_for(Option::is_some).await.ok()?.clone()?;
         let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
@@ -208,12 +223,20 @@ async fn keep_log(
     lines: BufReader<ChildStderr>,
     mut log: File,
     address: watch::Sender<Option<String>>,
-    panics: Arc<AtomicU64>,
+    seen: SeenInLog,
 ) {
     let mut lines = lines.lines();
+    // The place of the last event of this process.
+    let mut last = None;
     while let Ok(Some(line)) = lines.next_line().await {
         if line.contains("panicked at") {
-            panics.fetch_add(1, Relaxed);
+            seen.panics.fetch_add(1, Relaxed);
+        }
+        if let Some(event) = policy_event(&line) {
+            seen.policies.send_modify(|policies| {
+                last = Some(policies.events.len());
+                policies.events.push(event);
+            });
         }
         if line.contains("\"serving\"")
             && let Ok(said) = serde_json::from_str::<serde_json::Value>(&line)
@@ -223,4 +246,32 @@ async fn keep_log(
         // A failed write must not fail the trial.
         let _ = log.write_all(format!("{line}\n").as_bytes()).await;
     }
+    if let Some(last) = last {
+        seen.policies.send_modify(|policies| {
+            // The log of a killed process may be read to its end when the next one has started already.
+            let next = policies.events.get(last + 1).map(|next| next.at);
+            let ended = PolicyEvent {
+                at: next.unwrap_or_else(now),
+                kind: PolicyEventKind::Ended,
+            };
+            policies.events.insert(last + 1, ended);
+        });
+    }
+}
+
+/// The set that is in force from a line of the log on. The time of a line is that of the machine, also if the replica's clock is
+/// off.
+fn policy_event(line: &str) -> Option<PolicyEvent> {
+    let kind = [
+        ("connected to Postgres and AWS", PolicyEventKind::Started as fn(_) -> _),
+        ("a new policy set is in force", PolicyEventKind::Replaced),
+    ]
+    .into_iter()
+    .find(|(message, _)| line.contains(message));
+    let (_, kind) = kind?;
+    let said: serde_json::Value = serde_json::from_str(line).ok()?;
+    Some(PolicyEvent {
+        at: OffsetDateTime::parse(said["timestamp"].as_str()?, &Rfc3339).ok()?,
+        kind: kind(said["policy_set"].as_str()?.to_owned()),
+    })
 }

@@ -8,8 +8,8 @@ use std::{
 use time::OffsetDateTime;
 
 use super::{
-    check::{resolves, stories},
-    history::{Build, RpcOutcome, UpgradeHistory},
+    check::{judged, resolves, stories},
+    history::{Build, PolicyEventKind, RpcOutcome, UpgradeHistory},
     readiness::EVERY,
     trial::Trial,
 };
@@ -36,6 +36,17 @@ impl Display for Trial {
         )?;
         table(f, "answers", &self.answers())?;
         table(f, "entries", &self.entries())?;
+        if let Some(policies) = &history.policies {
+            table(f, "policy files written", &self.policies)?;
+            let replaced = policies.replicas.iter().flat_map(|replica| &replica.events);
+            let replaced = replaced.filter(|event| matches!(event.kind, PolicyEventKind::Replaced(_)));
+            let (grants, judged) = judged(history);
+            writeln!(
+                f,
+                "policy sets replaced in running replicas: {}; calls for grants: {grants}, with known sets in force: {judged}",
+                replaced.count()
+            )?;
+        }
         table(f, "process kills", &self.kills)?;
         table(f, "calls hit by AWS faults", &self.aws_faults)?;
         table(f, "faults between replicas and Postgres", &self.cuts)?;
@@ -62,6 +73,12 @@ impl Trial {
     fn answers(&self) -> BTreeMap<String, u64> {
         let name = |told: &RpcOutcome| match told {
             RpcOutcome::Ok { .. } => "OK".to_owned(),
+            RpcOutcome::Refused {
+                code,
+                reason,
+                change_id: Some(_),
+                ..
+            } if reason == "POLICY_DENIED" => format!("{code} {reason}, after the acceptance"),
             RpcOutcome::Refused { code, reason, .. } => format!("{code} {reason}"),
             RpcOutcome::Nothing { code } => format!("{code} (no response of the service)"),
         };
@@ -70,7 +87,10 @@ impl Trial {
 
     fn entries(&self) -> BTreeMap<String, u64> {
         let entries = self.history.ledgers.iter().flat_map(|ledger| &ledger.entries);
-        counted(entries.map(|entry| entry.stage.name().to_owned()))
+        counted(entries.map(|entry| match entry.error_reason.as_deref() {
+            Some("POLICY_DENIED") => "FAILED, refused by the policy before a call".to_owned(),
+            _ => entry.stage.name().to_owned(),
+        }))
     }
 
     fn longest_resolution(&self) -> Option<time::Duration> {

@@ -1,7 +1,7 @@
 //! Accounts, images and recipients of a trial, few enough that clients collide, and the configuration of a replica,
 //! with times short enough that every wait ends within seconds.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use sharewarden_simulator::{SimulatorSettings, sample};
 
@@ -24,12 +24,13 @@ pub const LATE_EFFECT_WINDOW: Duration = Duration::from_secs(2);
 pub const STALE_FOR: Duration = Duration::from_millis(20);
 
 const REGION: &str = "eu-central-1";
-const IMAGES: [(&str, &str); 3] = [
+/// Images, each with its owner.
+pub const IMAGES: [(&str, &str); 3] = [
     (ACCOUNTS[0], "wsi-basewin11"),
     (ACCOUNTS[0], "wsi-devtool01"),
     (ACCOUNTS[1], "wsi-finance01"),
 ];
-const RECIPIENTS: [&str; 2] = ["000011112222", "210987654321"];
+pub const RECIPIENTS: [&str; 2] = ["000011112222", "210987654321"];
 
 /// The policy does not let this account share with this recipient.
 const DENIED: (&str, &str) = (ACCOUNTS[1], RECIPIENTS[0]);
@@ -55,11 +56,15 @@ pub fn settings() -> SimulatorSettings {
     }
 }
 
-/// The configuration of a replica.
-pub fn config(database: &str, simulator: &str) -> String {
+/// The configuration of a replica, with its directory of policies.
+pub fn config(database: &str, simulator: &str, policies: Option<&Path>) -> String {
     let (timeout, window) = (ATTEMPT_TIMEOUT.as_millis(), LATE_EFFECT_WINDOW.as_millis());
     let (first, second, allowed) = (ACCOUNTS[0], ACCOUNTS[1], RECIPIENTS[1]);
     assert_eq!(DENIED.0, second);
+    let policies = match policies {
+        Some(directory) => format!("policy.directory = {directory:?}\npolicy.reload_every = \"100ms\""),
+        None => String::new(),
+    };
     format!(
         r#"
 server.listen = "127.0.0.1:0"
@@ -94,6 +99,7 @@ checkpoint.every = "1s"
 checkpoint.key = {CHECKPOINT_KEY}
 aws.endpoint_url = "{simulator}"
 aws.sts_endpoint_url = "{simulator}"
+{policies}
 
 [[accounts]]
 id = "{first}"

@@ -24,8 +24,9 @@ use super::{
     clients::{Channels, RandomClient, Recorder},
     collect,
     fleet::{Fleet, ReplicaPlace, keep_one_ready},
-    history::{Build, History, PolledReadiness, UpgradeHistory},
+    history::{Build, History, PolicyHistory, PolledReadiness, UpgradeHistory},
     infrastructure_faults::{self, EventCounts},
+    policies::{self, PolicyDirectories},
     readiness,
     replica::{OwnersCommand, Program, ReplicaProcess, config_file},
     setup,
@@ -55,6 +56,8 @@ pub struct Trial {
     pub kills: BTreeMap<String, u64>,
     pub cuts: BTreeMap<String, u64>,
     pub aws_faults: BTreeMap<String, u64>,
+    /// Files of policies that were written, by their names.
+    pub policies: BTreeMap<String, u64>,
     pub proxies: Vec<ProxyCounts>,
 }
 
@@ -66,10 +69,14 @@ pub async fn run(options: &TrialOptions, folder: &Path) -> Trial {
     let mut rng = Rng::with_seed(options.seed);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let simulator = Simulator::start(listener, setup::settings()).await.unwrap();
-    let aws = Arc::new(Proxy::start_plain(simulator.address()).await);
-    let fleet = places(options).await;
+    let fleet = places(options, &simulator).await;
+    // Older builds do not know policies.
+    let directories = match options.upgrade {
+        Some(_) => None,
+        None => Some(PolicyDirectories::new(folder, fleet.len())),
+    };
     let (kills, cuts) = (EventCounts::default(), EventCounts::default());
-    let mut replicas = processes(options, folder, &fleet, &aws);
+    let mut replicas = processes(options, folder, &fleet, directories.as_ref());
     if let Some(upgrade) = &options.upgrade {
         let config = config_file(folder, 0);
         let migrated = upgrade
@@ -101,10 +108,14 @@ pub async fn run(options: &TrialOptions, folder: &Path) -> Trial {
         stop.clone(),
     ));
     let refusing = tokio::spawn(infrastructure_faults::refuse(
-        Arc::clone(&aws),
+        Arc::clone(&fleet),
         rng.fork(),
         stop.clone(),
     ));
+    let written = EventCounts::default();
+    let changing = directories
+        .clone()
+        .map(|directories| tokio::spawn(directories.change(rng.fork(), written.clone(), stop.clone())));
     let killing = start_killing(replicas, &fleet, &mut rng, &kills, &stop);
 
     let mut complaints = Vec::new();
@@ -122,11 +133,18 @@ pub async fn run(options: &TrialOptions, folder: &Path) -> Trial {
     // Heal Postgres first, so that replicas can start. Then AWS.
     cutting.await.unwrap();
     refusing.await.unwrap();
+    if let (Some(changing), Some(directories)) = (changing, &directories) {
+        changing.await.unwrap();
+        directories.permit_everything();
+    }
     let mut replicas = killing.join_all().await;
     let clients = clients.join_all().await;
     let kept = kept.await.unwrap();
     simulator.clear_faults();
     let mut database = PgConnection::connect(&options.database).await.unwrap();
+    if directories.is_some() {
+        policies::until_everything_is_permitted(&fleet, &mut database, &mut complaints).await;
+    }
     nothing_pending(&mut database, &mut complaints).await;
     let asking: JoinSet<()> = clients.into_iter().map(RandomClient::ask_again).collect();
     asking.join_all().await;
@@ -151,6 +169,14 @@ pub async fn run(options: &TrialOptions, folder: &Path) -> Trial {
         ..History::default()
     };
     let channel = any(&channels);
+    if directories.is_some() {
+        let replicas: Vec<_> = fleet.iter().map(|place| place.policies.borrow().clone()).collect();
+        history.policies = Some(PolicyHistory {
+            texts: collect::policy_texts(channel.clone(), &replicas).await,
+            valid: policies::valid(),
+            replicas,
+        });
+    }
     for account in setup::ACCOUNTS {
         let size = size_of(&mut database, account).await;
         let ledger = collect::ledger(channel.clone(), account, size, &kept).await;
@@ -175,7 +201,8 @@ pub async fn run(options: &TrialOptions, folder: &Path) -> Trial {
     history.complaints = complaints;
     database.close().await.unwrap();
     let mut aws_faults = aws_faults::counted(&history.calls, &names);
-    aws_faults.insert("connection refused".into(), aws.counts().refused);
+    let refused = fleet.iter().map(|place| place.aws.counts().refused);
+    aws_faults.insert("connection refused".into(), refused.sum());
     simulator.shutdown().await;
     Trial {
         violations: check(&history),
@@ -183,12 +210,13 @@ pub async fn run(options: &TrialOptions, folder: &Path) -> Trial {
         kills,
         cuts: cuts.all(),
         aws_faults,
+        policies: written.all(),
         proxies: fleet.iter().map(|place| place.proxy.counts()).collect(),
     }
 }
 
 /// The places of all replicas. In an upgrade, the old ones come first and are wanted first.
-async fn places(options: &TrialOptions) -> Fleet {
+async fn places(options: &TrialOptions, simulator: &Simulator) -> Fleet {
     let builds = match options.upgrade {
         Some(_) => vec![Build::Old, Build::New],
         None => vec![Build::New],
@@ -197,14 +225,20 @@ async fn places(options: &TrialOptions) -> Fleet {
     for build in &builds {
         for _ in 0..options.replicas {
             let proxy = Proxy::start(&options.database).await;
-            places.push(ReplicaPlace::new(*build, proxy, *build == builds[0]));
+            let aws = Proxy::start_plain(simulator.address()).await;
+            places.push(ReplicaPlace::new(*build, proxy, aws, *build == builds[0]));
         }
     }
     Arc::new(places)
 }
 
 /// The replicas of the places, without processes.
-fn processes(options: &TrialOptions, folder: &Path, fleet: &Fleet, aws: &Proxy) -> Vec<ReplicaProcess> {
+fn processes(
+    options: &TrialOptions,
+    folder: &Path,
+    fleet: &Fleet,
+    directories: Option<&PolicyDirectories>,
+) -> Vec<ReplicaProcess> {
     let process = |(number, place): (usize, &ReplicaPlace)| {
         let mut url = place.proxy.url(&options.database);
         let mut program = &options.program;
@@ -214,8 +248,10 @@ fn processes(options: &TrialOptions, folder: &Path, fleet: &Fleet, aws: &Proxy) 
                 program = &upgrade.old;
             }
         }
-        let config = setup::config(&url, &format!("http://{}", aws.address()));
-        ReplicaProcess::new(program.clone(), folder, number, &config, place.channel.clone())
+        let policies = directories.map(|directories| directories.of(number));
+        let config = setup::config(&url, &format!("http://{}", place.aws.address()), policies);
+        let (channel, policies) = (place.channel.clone(), place.policies.clone());
+        ReplicaProcess::new(program.clone(), folder, number, &config, channel, policies)
     };
     fleet.iter().enumerate().map(process).collect()
 }

@@ -46,7 +46,13 @@ pub(super) fn check(history: &History, changes: &LedgerChanges<'_>, violations: 
                         was_reused(answer, id, changes, violations);
                         continue;
                     }
-                    (Meaning::Denied, _) => {
+                    // It was accepted, and refused before AWS was called.
+                    (Meaning::Denied, Some(id)) => {
+                        says(answer, id, Some(Stage::Failed), changes, violations);
+                        same_failure(answer, reason, id, Stage::Failed, changes, violations);
+                        id
+                    }
+                    (Meaning::Denied, None) => {
                         if *is_recorded {
                             was_denied(request, at, history, violations);
                         }
@@ -161,7 +167,9 @@ fn says(answer: &RpcRecord, id: &str, end: Option<Stage>, changes: &LedgerChange
 
 fn is_of(change: &LedgerChange<'_>, request: &ShareRequest) -> bool {
     change.request(&request.request_id).is_some_and(|entry| {
-        entry.permission() == request.permission && entry.action == request.action && entry.reason == request.reason
+        entry.permission() == request.permission
+            && entry.action == request.action
+            && (&entry.reason, &entry.ticket) == (&request.reason, &request.ticket)
     })
 }
 

@@ -66,13 +66,16 @@ pub(super) fn check(history: &History, violations: &mut Violations) {
             }
             Some(_) => {}
         }
+        // With a change id, it was accepted first.
         let is_denied = |answer: &&RpcRecord| match &answer.told {
-            RpcOutcome::Refused { reason, .. } => reason == "POLICY_DENIED",
+            RpcOutcome::Refused { reason, change_id, .. } => reason == "POLICY_DENIED" && change_id.is_none(),
             _ => false,
         };
         let is_accepted = |answer: &&RpcRecord| matches!(answer.told, RpcOutcome::Ok { .. });
-        if let Some(denied) = story.answers.iter().find(|answer| is_denied(answer))
+        // Another policy set may permit what was refused. What was accepted is never refused.
+        if let Some(denied) = story.answers.iter().rfind(|answer| is_denied(answer))
             && let Some(accepted) = story.answers.iter().find(|answer| is_accepted(answer))
+            && (history.policies.is_none() || accepted.answered_at < denied.asked_at)
         {
             violations.add(
                 "P5",

@@ -31,7 +31,8 @@ fn entry(log_index: u64, second: i64, stage: &str, action: &str, change: &str) -
         "body": {
             "action": action, "change_id": change, "request_id": format!("request of {change}"), "reason": "a trial",
             "region": "eu-central-1", "image_id": "wsi-basewin11", "shared_account_id": "000011112222",
-            "generation": generation,
+            "generation": generation, "principal": "ann", "cause": "CALLER", "authentication": { "credentials": ["TOKEN"] },
+            "decision": { "decided_at": at(10).format(&Rfc3339).unwrap(), "policies": ["anything"], "policy_set": "permits" },
         },
     }))
     .unwrap()
@@ -48,6 +49,7 @@ fn call(number: u64, from: i64, to: i64, allow: bool) -> ApiCall {
         image: Some(permission.image),
         shared_account: Some(permission.shared_account),
         allow: Some(allow),
+        host: None,
         invocation_id: None,
         traceparent: None,
         request_id: number.to_string(),
@@ -70,6 +72,7 @@ fn request(change: &str, action: ShareAction) -> ShareRequest {
         permission: permission(),
         action,
         reason: "a trial".into(),
+        ticket: None,
     }
 }
 
@@ -96,6 +99,18 @@ fn refused(change: &str, action: ShareAction, second: i64, reason: &str) -> RpcR
         },
         ..answer(change, action, second)
     }
+}
+
+/// A grant that the policy refused at its acceptance.
+fn denied(change: &str, second: i64, recorded: bool) -> RpcRecord {
+    let mut answer = refused(change, ShareAction::Grant, second, "POLICY_DENIED");
+    if let RpcOutcome::Refused {
+        is_recorded, change_id, ..
+    } = &mut answer.told
+    {
+        (*is_recorded, *change_id) = (recorded, None);
+    }
+    answer
 }
 
 fn reading(second: i64, state: &str) -> ChangeRead {
@@ -133,6 +148,7 @@ fn good() -> History {
         longest_answer: Duration::seconds(10),
         complaints: Vec::new(),
         upgrade: None,
+        policies: None,
     }
 }
 
@@ -255,9 +271,7 @@ fn p3_an_answer_before_the_end_of_the_change_was_recorded() {
         history
             .answers
             .push(refused("c5", ShareAction::Grant, 15, "CHANGE_PENDING"));
-        history
-            .answers
-            .push(refused("c6", ShareAction::Grant, 15, "POLICY_DENIED"));
+        history.answers.push(denied("c6", 15, true));
     });
     assert_eq!(not_on_record, ["P3", "P8"].into());
 }
@@ -277,13 +291,7 @@ fn counted(count: u64, second: i64) -> CountedDenials {
 
 #[test]
 fn p4_denials_that_are_counted_twice() {
-    let unrecorded = |change: &str| {
-        let mut answer = refused(change, ShareAction::Grant, 15, "POLICY_DENIED");
-        if let RpcOutcome::Refused { is_recorded, .. } = &mut answer.told {
-            *is_recorded = false;
-        }
-        answer
-    };
+    let unrecorded = |change: &str| denied(change, 15, false);
     let with_counts = |counts: &[CountedDenials]| {
         broken_by(|history| {
             history.answers.extend(["c5", "c6", "c7"].map(unrecorded));
@@ -336,6 +344,8 @@ fn p5_a_request_id_of_two_changes() {
         let accepted = || RecordedAttempt {
             operation: UPDATE.into(),
             classification: "ACCEPTED".into(),
+            started_at: at(12),
+            aws_request_id: None,
         };
         entries(history)[1].attempts = vec![accepted(), accepted()];
     });
@@ -447,11 +457,7 @@ fn p8_an_error_that_no_repetition_resolves() {
 #[test]
 fn p5_a_request_that_is_denied_and_accepted() {
     let broken = broken_by(|history| {
-        let mut denied = refused("c1", ShareAction::Grant, 13, "POLICY_DENIED");
-        if let RpcOutcome::Refused { is_recorded, .. } = &mut denied.told {
-            *is_recorded = false;
-        }
-        history.answers.push(denied);
+        history.answers.push(denied("c1", 13, false));
     });
     assert_eq!(broken, ["P5"].into());
 }
@@ -492,4 +498,188 @@ fn p15_a_request_that_is_resolved_too_late() {
         history.answers.push(pending(13));
     });
     assert_eq!(broken, ["P15"].into());
+}
+
+/// The text of a policy set with one policy.
+fn policy_set(id: &str, policy: &str) -> String {
+    json!({
+        "accounts": [ACCOUNT], "groups": {}, "policies": { (id): policy }, "schema": sharewarden::policy::SCHEMA, "zone": "UTC",
+    })
+    .to_string()
+}
+
+/// One replica, with one set in force.
+fn good_policies() -> PolicyHistory {
+    let permits = policy_set("anything", "permit (principal, action, resource);");
+    let refuses = policy_set("nothing", "forbid (principal, action, resource);");
+    let ids = |id: &str| BTreeSet::from([id.to_owned()]);
+    PolicyHistory {
+        texts: [("permits".into(), permits), ("refuses".into(), refuses)].into(),
+        valid: [ids("anything"), ids("nothing")].into(),
+        replicas: vec![PolicyReplica {
+            host: "replica 0".into(),
+            events: vec![set_event(1, PolicyEventKind::Started("permits".into()))],
+        }],
+    }
+}
+
+fn set_event(second: i64, kind: PolicyEventKind) -> PolicyEvent {
+    PolicyEvent { at: at(second), kind }
+}
+
+/// The broken promises after a change to a good history with policies. The replica makes all calls.
+#[track_caller]
+fn broken_policies(spoil: impl FnOnce(&mut History, &mut PolicyHistory)) -> BTreeSet<&'static str> {
+    broken_by(|history| {
+        let mut policies = good_policies();
+        for call in &mut history.calls {
+            call.host = Some("replica 0".into());
+        }
+        spoil(history, &mut policies);
+        history.policies = Some(policies);
+    })
+}
+
+fn decision(entry: &mut LedgerEntry) -> &mut EntryDecision {
+    entry.decision.as_mut().unwrap()
+}
+
+#[test]
+fn p11_a_decision_that_cannot_be_made_again() {
+    assert_eq!(broken_policies(|_, _| {}), [].into());
+    let other_policy =
+        broken_policies(|history, _| decision(&mut entries(history)[2]).policies = ["another".to_owned()].into());
+    assert_eq!(other_policy, ["P11"].into());
+    let no_text = broken_policies(|history, _| decision(&mut entries(history)[2]).policy_set = "lost".into());
+    assert_eq!(no_text, ["P11"].into());
+    let no_decision = broken_policies(|history, _| entries(history)[2].decision = None);
+    assert_eq!(no_decision, ["P11"].into());
+}
+
+#[test]
+fn p10_a_change_that_its_set_refuses() {
+    let accepted = broken_policies(|history, _| decision(&mut entries(history)[2]).policy_set = "refuses".into());
+    assert_eq!(accepted, ["P10"].into());
+}
+
+#[test]
+fn p10_a_set_in_force_that_nobody_wrote() {
+    let unknown = broken_policies(|_, policies| drop(policies.valid.pop_first()));
+    assert_eq!(unknown, ["P10"].into());
+    let without_text = broken_policies(|_, policies| {
+        let event = set_event(40, PolicyEventKind::Replaced("lost".into()));
+        policies.replicas[0].events.push(event);
+    });
+    assert_eq!(without_text, ["P10"].into());
+}
+
+/// The call is made in second 12.
+#[test]
+fn p10_a_call_that_the_set_in_force_in_its_replica_refuses() {
+    let replaced_at = |second| {
+        broken_policies(|_, policies| {
+            let refuses = set_event(second, PolicyEventKind::Replaced("refuses".into()));
+            policies.replicas[0].events.push(refuses);
+        })
+    };
+    assert_eq!(replaced_at(9), ["P10"].into());
+    assert_eq!(replaced_at(11), [].into(), "the set before may have decided");
+    let started_at = |second| {
+        broken_policies(|_, policies| {
+            let events = &mut policies.replicas[0].events;
+            events.push(set_event(8, PolicyEventKind::Ended));
+            events.push(set_event(second, PolicyEventKind::Started("refuses".into())));
+        })
+    };
+    assert_eq!(started_at(11), ["P10"].into(), "the process before is gone");
+    assert_eq!(
+        started_at(20),
+        [].into(),
+        "the log may lack the last set of the process before"
+    );
+    let of_another = broken_policies(|history, policies| {
+        policies.replicas[0].events[0] = set_event(1, PolicyEventKind::Started("refuses".into()));
+        history.calls[0].host = Some("replica 1".into());
+    });
+    assert_eq!(of_another, [].into());
+}
+
+/// The grant was accepted in second 11, and AWS accepted its call.
+fn with_attempt(history: &mut History, started: i64) {
+    entries(history)[1].attempts = vec![RecordedAttempt {
+        operation: UPDATE.into(),
+        classification: "ACCEPTED".into(),
+        started_at: at(started),
+        aws_request_id: Some("1".into()),
+    }];
+}
+
+#[test]
+fn p10_a_call_under_a_decision_that_is_too_old() {
+    let accepted_at = |second| {
+        broken_policies(|history, _| {
+            with_attempt(history, 12);
+            entries(history)[0].recorded_at = at(second);
+        })
+    };
+    assert_eq!(accepted_at(9), [].into());
+    assert_eq!(accepted_at(8), ["P10"].into(), "the decision of the acceptance");
+    let decided_at = |second| {
+        broken_policies(|history, _| {
+            with_attempt(history, 112);
+            decision(&mut entries(history)[1]).decided_at = at(second);
+        })
+    };
+    assert_eq!(decided_at(112), [].into(), "on the replica's clock");
+    assert_eq!(decided_at(110), ["P10"].into());
+    assert_eq!(decided_at(113), ["P10"].into());
+}
+
+#[test]
+fn p10_a_call_under_a_set_that_its_replica_did_not_have() {
+    let broken = broken_policies(|history, policies| {
+        with_attempt(history, 12);
+        let also_permits = policies.texts["permits"].clone();
+        policies.texts.insert("elsewhere".into(), also_permits);
+        decision(&mut entries(history)[1]).policy_set = "elsewhere".into();
+        decision(&mut entries(history)[1]).decided_at = at(12);
+    });
+    assert_eq!(broken, ["P10"].into());
+}
+
+#[test]
+fn p10_a_revoke_that_is_asked_again_after_its_acceptance() {
+    let broken = broken_policies(|history, _| {
+        let denied = &mut entries(history)[3];
+        denied.stage = Stage::Failed;
+        denied.error_reason = Some("POLICY_DENIED".into());
+        *decision(denied) = EntryDecision {
+            decided_at: at(22),
+            policies: ["nothing".to_owned()].into(),
+            policy_set: "refuses".into(),
+        };
+        history.calls.pop();
+        history.answers.pop();
+        history.shared.insert(permission());
+    });
+    assert_eq!(broken, ["P10"].into());
+}
+
+/// It was accepted, and has a change.
+#[test]
+fn p3_a_refusal_before_the_call_that_is_not_on_record() {
+    let broken = broken_by(|history| {
+        history
+            .answers
+            .push(refused("c1", ShareAction::Grant, 26, "POLICY_DENIED"));
+    });
+    assert!(broken.contains("P3"), "{broken:?}");
+}
+
+/// Another set may permit later what one refused.
+#[test]
+fn p5_a_request_that_is_denied_after_it_was_accepted() {
+    let denied_at = |second| broken_policies(|history, _| history.answers.push(denied("c1", second, false)));
+    assert_eq!(denied_at(13), [].into());
+    assert_eq!(denied_at(26), ["P5"].into());
 }

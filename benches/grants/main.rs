@@ -1,6 +1,6 @@
 //! Measures grants, next to a design without sharewarden and to lower bounds for any service.
 //!
-//! `cargo bench --bench grants [-- --seconds N --rounds N --quick --cell ACCOUNTSxCALLERS --turns FILE]` starts a
+//! `cargo bench --bench grants [-- --seconds N --rounds N --quick --cell ACCOUNTSxCALLERS --turns FILE --policies DIR]` starts a
 //! private Postgres (fsync on), the simulator and the service as separate processes. Callers run a closed loop on each
 //! workload, in turns within each round:
 //!
@@ -16,6 +16,8 @@
 //! To compare two builds, run both with `--cell` and the same FILE in `--turns`. They lock it in turns, for one round of grants
 //! and replays each time. The speed of a machine changes more from hour to hour than between builds.
 //!
+//! With `--policies examples/policies/policies`, those policies permit the grants, and no role does.
+//!
 //! Read `stack` (the processes), `load` (the loop), `workloads` and `usage` (their cost), in this order.
 
 #![allow(
@@ -28,12 +30,13 @@
 )]
 
 mod load;
+mod policies;
 mod stack;
 mod table;
 mod usage;
 mod workloads;
 
-use std::{fs::File, time::Duration};
+use std::{fs::File, path::PathBuf, time::Duration};
 
 use load::Run;
 use stack::Stack;
@@ -54,6 +57,8 @@ struct Options {
     cell: Option<(usize, usize)>,
     /// The file to lock during each round.
     turns: Option<File>,
+    /// The folder of the policies that permit the grants. Without one, a role permits them.
+    policies: Option<PathBuf>,
 }
 
 fn options() -> Options {
@@ -63,6 +68,7 @@ fn options() -> Options {
         quick: false,
         cell: None,
         turns: None,
+        policies: None,
     };
     let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
     while let Some(word) = words.next() {
@@ -82,25 +88,32 @@ fn options() -> Options {
                 options.cell = Some(numbers.unwrap_or_else(|| panic!("--cell takes ACCOUNTSxCALLERS")));
             }
             "--turns" => options.turns = Some(File::create(words.next().expect("--turns takes a file")).unwrap()),
-            other => panic!("{other}: only --seconds N, --rounds N, --quick, --cell AxC and --turns FILE are known"),
+            "--policies" => options.policies = Some(words.next().expect("--policies takes a folder").into()),
+            other => panic!(
+                "{other}: only --seconds N, --rounds N, --quick, --cell AxC, --turns FILE and --policies DIR are known"
+            ),
         }
     }
     options
 }
 
 fn main() {
-    let options = options();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(bench(&options));
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["serve", "--config", config] => runtime.block_on(policies::serve(config)),
+        _ => runtime.block_on(bench(&options())),
+    }
 }
 
 async fn bench(options: &Options) {
-    let mut stack = Stack::start().await;
+    let mut stack = Stack::start(options.policies.clone()).await;
     stack.print_idle().await;
-    if options.cell.is_none() {
+    // With policies, the recipients are accounts of the configuration.
+    if options.cell.is_none() && options.policies.is_none() {
         let one = Grants::new(&stack, 1, Kind::Grant).await;
         let time = Duration::from_secs_f64(options.seconds);
         let (_, _, held) = stack.measure(Run::new(1024, time), &one).await;

@@ -20,6 +20,7 @@ use sqlx::{PgPool, postgres::PgPoolOptions};
 
 use crate::{
     load::{Measured, Run, Workload},
+    policies,
     usage::{Processes, Usage, memory},
 };
 
@@ -51,6 +52,13 @@ pub(crate) fn image(number: u64, accounts: usize) -> (String, String) {
     (account(owner), image_id(owner, of_owner))
 }
 
+/// A recipient for a call that is an account of the configuration, and not the owner. The first million calls with a number of
+/// accounts have different images or recipients.
+pub(crate) fn configured_recipient(number: u64, accounts: usize) -> String {
+    let (owner, turn) = (number as usize % accounts, number as usize / accounts);
+    account((owner + 1 + turn % (ACCOUNTS - 1)) % ACCOUNTS)
+}
+
 fn image_id(owner: usize, number: usize) -> String {
     format!("wsi-{owner:06}{number:03}")
 }
@@ -63,6 +71,7 @@ pub(crate) struct Stack {
     cluster: Cluster,
     postmaster: u32,
     folder: tempfile::TempDir,
+    policies: Option<PathBuf>,
 }
 
 struct Server {
@@ -72,7 +81,8 @@ struct Server {
 }
 
 impl Stack {
-    pub(crate) async fn start() -> Self {
+    /// Starts Postgres and the simulator. The grants are permitted by the policies of a folder, or by a role.
+    pub(crate) async fn start(policies: Option<PathBuf>) -> Self {
         // If root runs this, the private Postgres runs as another user, which needs access.
         let folder = tempfile::Builder::new()
             .prefix("sharewarden-bench-")
@@ -100,6 +110,7 @@ impl Stack {
             cluster,
             postmaster,
             folder,
+            policies,
         };
         let config = stack.config(1);
         let config = Config::from_toml(&std::fs::read_to_string(config).unwrap()).unwrap();
@@ -148,7 +159,11 @@ impl Stack {
         }
         let config = self.config(accounts);
         let begun = Instant::now();
-        let (process, line) = Process::start(program().arg("serve").arg("--config").arg(config), "\"serving\"");
+        let mut program = match &self.policies {
+            Some(_) => command(std::env::current_exe().unwrap()),
+            None => program(),
+        };
+        let (process, line) = Process::start(program.args(["serve", "--config"]).arg(config), "\"serving\"");
         let took = begun.elapsed();
         let line: serde_json::Value = serde_json::from_str(&line).unwrap();
         let address = format!("http://{}", line["address"].as_str().unwrap());
@@ -178,14 +193,23 @@ impl Stack {
         (measured, usage, held)
     }
 
+    /// True if policies permit the grants.
+    pub(crate) fn has_policies(&self) -> bool {
+        self.policies.is_some()
+    }
+
     fn config(&self, accounts: usize) -> PathBuf {
         let (database, simulator) = (self.cluster.url(DATABASE), &self.simulator_url);
+        let roles = match &self.policies {
+            Some(_) => &["viewer", "auditor"][..],
+            None => &["viewer", "operator", "auditor"],
+        };
         let mut text = format!(
             "server.listen = \"127.0.0.1:0\"
 server.calls_per_second_per_principal = 1000000
 denials.burst = 1000000
 auth.modes = [\"trusted-header\"]
-roles = [{{ principal = \"*\", roles = [\"viewer\", \"operator\", \"auditor\"] }}]
+roles = [{{ principal = \"*\", roles = {roles:?} }}]
 database.url = \"{database}\"
 aws.endpoint_url = \"{simulator}\"
 aws.sts_endpoint_url = \"{simulator}\"
@@ -194,6 +218,9 @@ checkpoint.name = \"sharewarden.bench\"
 checkpoint.key = \"\"\"\n{KEY}\"\"\"
 "
         );
+        if let Some(directory) = &self.policies {
+            text += &policies::config(directory, accounts);
+        }
         for number in 0..accounts {
             let id = account(number);
             write!(
@@ -229,7 +256,12 @@ pub(crate) fn denied() -> String {
 }
 
 fn simulated() -> serde_json::Value {
-    let of = |owner: usize, number: usize| json!({ "region": REGION, "image_id": image_id(owner, number), "name": image_id(owner, number), "owner": account(owner) });
+    let of = |owner: usize, number: usize| {
+        let id = image_id(owner, number);
+        json!({
+            "region": REGION, "image_id": id, "name": id, "owner": account(owner), "tags": { "release": "yes" },
+        })
+    };
     let images = (0..IMAGES_OF_THE_FIRST)
         .map(|number| of(0, number))
         .chain((1..ACCOUNTS).map(|owner| of(owner, 0)));
@@ -242,7 +274,11 @@ fn simulated() -> serde_json::Value {
 }
 
 fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sharewarden"));
+    command(env!("CARGO_BIN_EXE_sharewarden").into())
+}
+
+fn command(program: PathBuf) -> Command {
+    let mut command = Command::new(program);
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())

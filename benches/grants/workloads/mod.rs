@@ -29,6 +29,8 @@ mod naive;
 
 pub(crate) use naive::{Batched, CONNECTIONS as POOL, Commit, Naive};
 
+/// The caller of the service.
+pub(crate) const PRINCIPAL: &str = "svc-image-pipeline";
 const REASON: &str = "The base image of the quarter, for the workstations of the claims department";
 const TICKET: &str = "CHG-2026-004711";
 
@@ -51,7 +53,7 @@ async fn channels(stack: &Stack) -> Arc<[Channel]> {
 
 fn as_bench<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
-    let principal = "svc-image-pipeline".parse().unwrap();
+    let principal = PRINCIPAL.parse().unwrap();
     request.metadata_mut().insert("x-sharewarden-principal", principal);
     request.set_timeout(Duration::from_secs(60));
     request
@@ -75,6 +77,8 @@ pub(crate) struct Grants {
     channels: Arc<[Channel]>,
     accounts: usize,
     kind: Kind,
+    /// True if the recipients are accounts of the configuration, as policies demand.
+    among_configured: bool,
     /// The first recipient whose share is not revoked yet.
     revoked: Arc<AtomicU64>,
 }
@@ -90,6 +94,7 @@ impl Grants {
             channels: channels(stack).await,
             accounts,
             kind,
+            among_configured: stack.has_policies(),
             revoked: Arc::new(AtomicU64::new(FIRST_TO_REVOKE)),
         }
     }
@@ -124,6 +129,13 @@ impl Grants {
         ShareStub::on(self.channels[number as usize % CONNECTIONS].clone().into())
     }
 
+    fn recipient(&self, number: u64) -> String {
+        match self.among_configured {
+            true => stack::configured_recipient(number, self.accounts),
+            false => recipient(number),
+        }
+    }
+
     async fn grant(&self, number: u64) {
         let (account_id, image_id) = stack::image(number, self.accounts);
         let request_id = match self.kind {
@@ -134,7 +146,7 @@ impl Grants {
             account_id,
             region: REGION.into(),
             image_id,
-            shared_account_id: recipient(number),
+            shared_account_id: self.recipient(number),
             reason: REASON.into(),
             ticket: TICKET.into(),
             request_id: request_id.to_string(),
@@ -154,7 +166,7 @@ impl Grants {
             account_id,
             region: REGION.into(),
             image_id,
-            shared_account_id: recipient(number),
+            shared_account_id: self.recipient(number),
             reason: REASON.into(),
             request_id: Uuid::now_v7().to_string(),
             ..Default::default()

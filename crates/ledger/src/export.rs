@@ -24,7 +24,7 @@ use crate::{
     AccountId,
     merkle::{Hash, hex, parse_hash},
     tile::WIDTH,
-    verify::member,
+    verify::policy_set_of,
 };
 
 /// The name of the format, with its version.
@@ -237,14 +237,6 @@ impl PolicySetText {
     }
 }
 
-/// The policy set that the decision in the body of an entry names. None if there is no decision, or it names none. This is
-/// so for every kind of entry, known or not.
-pub fn policy_set_of(body: &[u8]) -> Option<Hash> {
-    let decision = member(body, b"decision")?;
-    let name = member(decision, b"policy_set")?;
-    parse_hash(str::from_utf8(name.strip_prefix(b"\"")?.strip_suffix(b"\"")?).ok()?)
-}
-
 /// True if a hash line follows the entry at `next_index - 1`.
 pub fn hashes_are_due(next_index: u64, end_index: u64) -> bool {
     next_index.is_multiple_of(WIDTH as u64) || next_index == end_index
@@ -281,8 +273,7 @@ impl ExportWriter {
     /// Returns none: see [`LeafHashes::to_line`].
     pub fn entry(&mut self, line: &str, leaf_hash: &Hash, out: &mut String) -> Result<(), LineError> {
         put_line(line, out);
-        let body = member(line.as_bytes(), b"body");
-        self.policy_sets.extend(body.and_then(policy_set_of));
+        self.policy_sets.extend(policy_set_of(line.as_bytes()));
         self.pending.hashes.push(*leaf_hash);
         self.pending.end_index += 1;
         if hashes_are_due(self.pending.end_index, self.end_index) {

@@ -21,16 +21,17 @@ pub fn parse_hash(text: &str) -> Option<Hash> {
     let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
         return None;
     };
+    let pairs: &[_; 32] = pairs.try_into().ok()?;
     let digit = |letter: u8| match letter {
         b'0'..=b'9' => Some(letter - b'0'),
         b'a'..=b'f' => Some(letter - b'a' + 10),
         _ => None,
     };
-    let bytes: Option<Vec<_>> = pairs
-        .iter()
-        .map(|[high, low]| Some((digit(*high)? << 4) | digit(*low)?))
-        .collect();
-    bytes?.try_into().ok()
+    let mut hash = Hash::default();
+    for (byte, [high, low]) in hash.iter_mut().zip(pairs) {
+        *byte = (digit(*high)? << 4) | digit(*low)?;
+    }
+    Some(hash)
 }
 
 /// The hash of an inner node: `SHA-256(0x01 || left || right)`.

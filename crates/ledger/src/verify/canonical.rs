@@ -20,42 +20,38 @@ pub(super) struct NotCanonical {
 
 type Parsed<T> = Result<T, NotCanonical>;
 
-/// Parses an object, and calls `member` with the name and the JSON text of each member.
+/// Parses an object, and calls `member` with the name and the JSON text of each member. Returns the JSON text that the names in
+/// `path` lead to through nested objects, if there is one.
 ///
 /// # Errors
 /// If the text is not a canonical object.
-pub(super) fn read_object<'a>(text: &'a [u8], member: impl FnMut(&'a [u8], &'a [u8])) -> Parsed<()> {
+pub(super) fn read_object<'a>(
+    text: &'a [u8],
+    path: &[&[u8]],
+    member: impl FnMut(&'a [u8], &'a [u8]),
+) -> Parsed<Option<&'a [u8]>> {
     let mut reader = CanonicalReader {
         text,
         at: 0,
         is_ascii: true,
+        found: None,
     };
-    reader.object(MAX_DEPTH, member)?;
+    reader.object(MAX_DEPTH, path, member)?;
     if reader.at < text.len() {
         return Err(reader.refuse("text after the object"));
     }
     match reader.is_ascii || str::from_utf8(text).is_ok() {
-        true => Ok(()),
+        true => Ok(reader.found),
         false => Err(reader.refuse("not UTF-8")),
     }
-}
-
-/// The value of a member of an object. None if the text is not a canonical object, or has no such member.
-pub(crate) fn member<'a>(text: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
-    let mut found = None;
-    let is_wanted = |name: &[u8], value| {
-        if name == wanted {
-            found = Some(value);
-        }
-    };
-    read_object(text, is_wanted).ok()?;
-    found
 }
 
 struct CanonicalReader<'a> {
     text: &'a [u8],
     at: usize,
     is_ascii: bool,
+    /// The text at the end of the path.
+    found: Option<&'a [u8]>,
 }
 
 impl<'a> CanonicalReader<'a> {
@@ -81,12 +77,13 @@ impl<'a> CanonicalReader<'a> {
         }
     }
 
-    /// Parses a value and returns its text. `depth` is the number of levels that may still be nested.
-    fn value(&mut self, depth: usize) -> Parsed<&'a [u8]> {
+    /// Parses a value and returns its text. `depth` is the number of levels that may still be nested, `path` what is left of the
+    /// path in this value.
+    fn value(&mut self, depth: usize, path: &[&[u8]]) -> Parsed<&'a [u8]> {
         let start = self.at;
         match self.peek() {
             Some(b'"') => drop(self.string()?),
-            Some(b'{') => self.object(depth, |_, _| {})?,
+            Some(b'{') => self.object(depth, path, |_, _| {})?,
             Some(b'[') => self.array(depth)?,
             Some(b'-' | b'0'..=b'9') => self.number()?,
             _ => self.literal()?,
@@ -94,7 +91,7 @@ impl<'a> CanonicalReader<'a> {
         Ok(&self.text[start..self.at])
     }
 
-    fn object(&mut self, depth: usize, mut member: impl FnMut(&'a [u8], &'a [u8])) -> Parsed<()> {
+    fn object(&mut self, depth: usize, path: &[&[u8]], mut member: impl FnMut(&'a [u8], &'a [u8])) -> Parsed<()> {
         let depth = depth.checked_sub(1).ok_or_else(|| self.refuse("too deeply nested"))?;
         self.expect(b'{', "expected an object")?;
         if self.take(b'}') {
@@ -104,7 +101,17 @@ impl<'a> CanonicalReader<'a> {
         loop {
             let name = self.name(last)?;
             self.expect(b':', "expected a colon")?;
-            member(name, self.value(depth)?);
+            let value = match path {
+                [wanted, rest @ ..] if *wanted == name => {
+                    let value = self.value(depth, rest)?;
+                    if rest.is_empty() {
+                        self.found = Some(value);
+                    }
+                    value
+                }
+                _ => self.value(depth, &[])?,
+            };
+            member(name, value);
             last = Some(name);
             if self.take(b'}') {
                 return Ok(());
@@ -132,7 +139,7 @@ impl<'a> CanonicalReader<'a> {
             return Ok(());
         }
         loop {
-            self.value(depth)?;
+            self.value(depth, &[])?;
             if self.take(b']') {
                 return Ok(());
             }
@@ -230,7 +237,7 @@ mod tests {
     use super::*;
 
     fn is_accepted(text: &[u8]) -> bool {
-        read_object(text, |_, _| {}).is_ok()
+        read_object(text, &[], |_, _| {}).is_ok()
     }
 
     /// The expected result, by two other libraries: a parser and a canonicalizer.
@@ -339,8 +346,10 @@ mod tests {
             let text = canonical(&value);
             prop_assert!(is_accepted(&text), "{}", String::from_utf8_lossy(&text));
             let mut members = Vec::new();
-            read_object(&text, |name, value| members.push((name, value))).unwrap();
+            let found = read_object(&text, &[b"v", b"a"], |name, value| members.push((name, value))).unwrap();
             prop_assert_eq!(members, [(&b"v"[..], &text[5..text.len() - 1])]);
+            let wanted = value.get("a").map(|value| serde_json_canonicalizer::to_vec(value).unwrap());
+            prop_assert_eq!(found, wanted.as_deref());
         }
 
         #[test]
@@ -400,7 +409,7 @@ mod tests {
         let nested = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
         assert!(is_accepted(nested(MAX_DEPTH - 1).as_bytes()));
         for depth in [MAX_DEPTH, 1_000_000] {
-            let error = read_object(nested(depth).as_bytes(), |_, _| {}).unwrap_err();
+            let error = read_object(nested(depth).as_bytes(), &[], |_, _| {}).unwrap_err();
             assert_eq!(error.what, "too deeply nested");
         }
     }

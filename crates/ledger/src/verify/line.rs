@@ -2,7 +2,10 @@
 //! export may have millions of entries.
 
 use super::canonical::{NotCanonical, read_object};
-use crate::{KindName, export::policy_set_of, merkle::Hash};
+use crate::{
+    KindName,
+    merkle::{Hash, parse_hash},
+};
 
 /// The members of an entry that fix its position.
 pub(super) struct LinePosition<'a> {
@@ -13,6 +16,9 @@ pub(super) struct LinePosition<'a> {
     /// The policy set that a decision in the body names.
     pub(super) policy_set: Option<Hash>,
 }
+
+/// The member that names the policy set of a decision, in every kind of entry, known or not.
+const POLICY_SET: &[&[u8]] = &[b"body", b"decision", b"policy_set"];
 
 /// One more than the largest schema number.
 const MAX_SCHEMA: u64 = 1_000_000_000;
@@ -35,15 +41,11 @@ impl<'a> LinePosition<'a> {
     /// If the text is not canonical, or does not have exactly the seven members.
     pub(super) fn read(line: &'a [u8]) -> Result<Self, EntryParseError> {
         let (mut account_id, mut log_index, mut recorded_at) = (None, None, None);
-        let mut body: &[u8] = b"";
         let (mut members, mut wrong) = (0, None);
-        read_object(line, |name, value| {
+        let policy_set = read_object(line, POLICY_SET, |name, value| {
             let is_right = match name {
                 b"account_id" => set(&mut account_id, text(value)),
-                b"body" => {
-                    body = value;
-                    value.starts_with(b"{")
-                }
+                b"body" => value.starts_with(b"{"),
                 b"kind" => text(value).is_some_and(is_kind),
                 b"log_index" => set(&mut log_index, number(value)),
                 b"recorded_at" => set(&mut recorded_at, text(value).and_then(RecordedAt::read)),
@@ -65,11 +67,21 @@ impl<'a> LinePosition<'a> {
                 account_id,
                 log_index,
                 recorded_at,
-                policy_set: policy_set_of(body),
+                policy_set: policy_set.and_then(digest),
             }),
             _ => Err(EntryParseError::Missing(members)),
         }
     }
+}
+
+/// The policy set that the decision in the body of an entry names. None if there is no decision, or it names none.
+pub(crate) fn policy_set_of(line: &[u8]) -> Option<Hash> {
+    let named = read_object(line, POLICY_SET, |_, _| {}).ok()?;
+    named.and_then(digest)
+}
+
+fn digest(value: &[u8]) -> Option<Hash> {
+    parse_hash(str::from_utf8(text(value)?).ok()?)
 }
 
 /// Stores the value, and returns whether there is one.

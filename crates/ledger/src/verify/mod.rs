@@ -10,9 +10,9 @@ mod error;
 mod ledger;
 mod line;
 
-pub(crate) use canonical::member;
 pub use error::{EntryError, LedgerError, VerifyError};
 pub use ledger::{LedgerVerifier, OlderCheckpoint, VerifiedRange, VerifyProgress};
+pub(crate) use line::policy_set_of;
 
 use crate::{
     export::{ENTRY_PREFIX, Header, LeafHashes, LineError, PolicySetText, hashes_are_due},

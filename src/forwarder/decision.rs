@@ -9,7 +9,7 @@ use crate::{
         decision::{Facts, ImageAttributes},
         image::{Image, ReportedImage, Tags},
     },
-    policy::{self, FactAges, Mentions, Policy, PolicyQuery, PolicyVerdict},
+    policy::{self, FactAges, Mentions, Policy, PolicyQuery, PolicySet, PolicyVerdict},
     telemetry::{Instruments, PolicyOutcome},
     workspaces::WorkSpaces,
 };
@@ -58,15 +58,18 @@ async fn decide_in(
     time: Duration,
 ) -> Result<PolicyVerdict, AwsError> {
     let (set, query) = (policy.in_force(), PolicyQuery::of(intent, now()));
-    match FactReads::default().has(set.needs(query), set.fact_ages(intent.action)) {
+    let needs = set.needs(query);
+    match FactReads::default().has(needs, set.fact_ages(intent.action)) {
         true => Ok(set.decide(query)),
         // Boxed because few sets need it: otherwise it enlarges the future of every change.
-        false => Box::pin(decide_with_facts(policy, workspaces, now, intent, time)).await,
+        false => Box::pin(decide_with_facts(policy, (set, needs), workspaces, now, intent, time)).await,
     }
 }
 
+/// Reads the facts that a set needs. If another set is in force after a read, that one decides.
 async fn decide_with_facts(
     policy: &Policy,
+    (mut set, mut needs): (Arc<PolicySet>, Mentions),
     workspaces: &WorkSpaces,
     now: &(dyn Fn() -> Timestamp + Sync),
     intent: &Intent,
@@ -75,14 +78,16 @@ async fn decide_with_facts(
     let mut read = FactReads::default();
     let reading = async {
         loop {
-            // The set may have been replaced during the read. The one in force now decides.
-            let set = policy.in_force();
-            let needs = set.needs(PolicyQuery::of(intent, now()));
             let ages = set.fact_ages(intent.action);
             if read.has(needs, ages) {
                 return set;
             }
             read.more(needs, ages, workspaces, intent).await;
+            let in_force = policy.in_force();
+            if !Arc::ptr_eq(&in_force, &set) {
+                needs = in_force.needs(PolicyQuery::of(intent, now()));
+                set = in_force;
+            }
         }
     };
     let in_time = tokio::time::timeout(time, reading).await;

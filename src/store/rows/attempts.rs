@@ -12,7 +12,7 @@ use crate::{
 use super::named;
 
 /// An attempt.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(in crate::store) struct AttemptRow<'a> {
     operation: Cow<'a, str>,
     started_at: Cow<'a, str>,
@@ -25,8 +25,7 @@ pub(in crate::store) struct AttemptRow<'a> {
 }
 
 /// Reads attempts.
-pub(super) fn from_json(json: serde_json::Value) -> Result<Vec<Attempt>, StoreError> {
-    let rows: Vec<AttemptRow> = serde_json::from_value(json).map_err(|error| StoreError::corrupt("change", error))?;
+pub(super) fn read(rows: Vec<AttemptRow<'_>>) -> Result<Vec<Attempt>, StoreError> {
     rows.into_iter()
         .map(|row| {
             Ok(Attempt {

@@ -75,16 +75,8 @@ impl TryFrom<ChangeRow> for Change {
             action: named(TABLE, Action::parse, &row.action)?,
             cause: named(TABLE, Cause::parse, &row.cause)?,
             principal: parse(TABLE, &row.principal)?,
-            authentication: row
-                .authentication
-                .map(serde_json::from_value)
-                .transpose()
-                .map_err(|error| StoreError::corrupt(TABLE, error))?,
-            decision: row
-                .decision
-                .map(serde_json::from_value)
-                .transpose()
-                .map_err(|error| StoreError::corrupt(TABLE, error))?,
+            authentication: row.authentication.map(|Json(read)| read),
+            decision: row.decision.map(|Json(read)| read),
             justification: Justification {
                 reason: parse(TABLE, &row.reason)?,
                 ticket: row.ticket.map(|ticket| parse(TABLE, &ticket)).transpose()?,
@@ -99,13 +91,9 @@ impl TryFrom<ChangeRow> for Change {
                 .previous
                 .map(|access| named(TABLE, Access::parse, &access))
                 .transpose()?,
-            previous_basis: row
-                .previous_basis
-                .map(serde_json::from_value)
-                .transpose()
-                .map_err(|error| StoreError::corrupt(TABLE, error))?,
+            previous_basis: row.previous_basis.map(|Json(read)| read),
             state: named(TABLE, ChangeState::parse, &row.state)?,
-            attempts: attempts::from_json(row.attempts)?,
+            attempts: attempts::read(row.attempts.0)?,
             failure,
             created_at: Timestamp::new(row.created_at),
             ended_at: row.ended_at.map(Timestamp::new),

@@ -13,6 +13,8 @@ use sqlx::{
 };
 use time::OffsetDateTime;
 
+use super::attempts::AttemptRow;
+
 /// A Postgres type, with the Rust types that its values are read into and written from.
 pub(in crate::store) trait SqlType {
     /// The type of an array of such values.
@@ -42,10 +44,10 @@ sql_types! {
     Boolean = "boolean[]", bool, bool;
     Timestamptz = "timestamptz[]", OffsetDateTime, OffsetDateTime;
     Bytea = "bytea[]", Vec<u8>, Vec<u8>;
-    Authentication = "jsonb[]", serde_json::Value, Json<&'a crate::domain::Authentication>;
-    Decision = "jsonb[]", serde_json::Value, Json<&'a crate::domain::Decision>;
-    Basis = "jsonb[]", serde_json::Value, Json<&'a crate::domain::Basis>;
-    Attempts = "jsonb[]", serde_json::Value, Json<Vec<super::attempts::AttemptRow<'a>>>;
+    Authentication = "jsonb[]", Json<crate::domain::Authentication>, Json<&'a crate::domain::Authentication>;
+    Decision = "jsonb[]", Json<crate::domain::Decision>, Json<&'a crate::domain::Decision>;
+    Basis = "jsonb[]", Json<crate::domain::Basis>, Json<&'a crate::domain::Basis>;
+    Attempts = "jsonb[]", Json<Vec<AttemptRow<'static>>>, Json<Vec<AttemptRow<'a>>>;
 }
 
 impl<T: SqlType> SqlType for Option<T> {

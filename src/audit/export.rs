@@ -6,7 +6,7 @@
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::{AccountId, entry::decode},
+    domain::{AccountId, EntryColumns, entry::decode},
     ledger::{export::Header, merkle::leaf_hash},
     store::{Database, audit::StoredEntry},
 };
@@ -121,6 +121,9 @@ impl Export {
 
 /// True if the line matches its hash and the columns, which queries use, do not match the line.
 fn columns_contradict_text(stored: &StoredEntry) -> bool {
-    leaf_hash(stored.text.as_bytes()) == stored.leaf_hash
-        && decode(&stored.text).is_ok_and(|recorded| recorded.entry.columns() != stored.columns)
+    let is_contradicted = || match EntryColumns::of_text(&stored.text) {
+        Some(columns) => columns != stored.columns,
+        None => decode(&stored.text).is_ok_and(|recorded| recorded.entry.columns() != stored.columns),
+    };
+    leaf_hash(stored.text.as_bytes()) == stored.leaf_hash && is_contradicted()
 }

@@ -10,7 +10,7 @@ use crate::{
         image::{Image, ReportedImage, Tags},
     },
     policy::{self, FactAges, Mentions, Policy, PolicyQuery, PolicySet, PolicyVerdict},
-    telemetry::{Instruments, PolicyOutcome},
+    telemetry::{FactKind, Instruments, PolicyOutcome},
     workspaces::WorkSpaces,
 };
 
@@ -36,7 +36,7 @@ pub async fn decide(
         let now = clock.now();
         not_before.map_or(now, |earliest| now.max(earliest))
     };
-    let decided = decide_in(policy, workspaces, &now, intent, time).await;
+    let decided = decide_in(policy, workspaces, &now, instruments, intent, time).await;
     match &decided {
         Ok(verdict) => {
             let outcome = match verdict.is_allowed() {
@@ -54,14 +54,29 @@ async fn decide_in(
     policy: &Policy,
     workspaces: &WorkSpaces,
     now: &(dyn Fn() -> Timestamp + Sync),
+    instruments: &Instruments,
     intent: &Intent,
     time: Duration,
 ) -> Result<PolicyVerdict, AwsError> {
     let (set, query) = (policy.in_force(), PolicyQuery::of(intent, now()));
+    let (mentions, ages) = (set.mentions(intent.action), set.fact_ages(intent.action));
+    if !mentions.is_about_image() {
+        return Ok(set.decide(query));
+    }
+    // What is allowed with the facts is not refused without them, so they are needed.
+    if let Some(read) = FactReads::cached(mentions, ages, workspaces, intent) {
+        let verdict = read.decide(&set, query);
+        if verdict.is_allowed() {
+            let used = [(FactKind::Description, mentions.image), (FactKind::Tags, mentions.tags)];
+            let used = used.into_iter().filter(|(_, is_used)| *is_used);
+            used.for_each(|(kind, _)| instruments.fact_read(kind, None));
+            return Ok(verdict);
+        }
+    }
     let needs = set.needs(query);
-    match FactReads::default().has(needs, set.fact_ages(intent.action)) {
+    match FactReads::default().has(needs, ages) {
         true => Ok(set.decide(query)),
-        // Boxed because few sets need it: otherwise it enlarges the future of every change.
+        // Boxed because few decisions need it: otherwise it enlarges the future of every change.
         false => Box::pin(decide_with_facts(policy, (set, needs), workspaces, now, intent, time)).await,
     }
 }
@@ -92,11 +107,7 @@ async fn decide_with_facts(
     };
     let in_time = tokio::time::timeout(time, reading).await;
     let set = in_time.as_ref().map_or_else(|_| policy.in_force(), Arc::clone);
-    let facts = set.used_facts(intent.action, read.facts());
-    let verdict = set.decide(PolicyQuery {
-        facts: Some(&facts),
-        ..PolicyQuery::of(intent, now())
-    });
+    let verdict = read.decide(&set, PolicyQuery::of(intent, now()));
     let missing = match in_time {
         Ok(_) => read.passing_error(),
         Err(_) => Some(timed_out()),
@@ -127,24 +138,30 @@ impl FactReads {
         (has_image || !mentions.image) && (has_tags || !mentions.tags)
     }
 
-    /// True if what is left to read is in the cache.
-    fn are_cached(mentions: Mentions, ages: FactAges, workspaces: &WorkSpaces, intent: &Intent) -> bool {
+    /// What policies speak of, if all of it is in the cache.
+    fn cached(mentions: Mentions, ages: FactAges, workspaces: &WorkSpaces, intent: &Intent) -> Option<Self> {
         let key = &intent.key;
         let (account, region, image) = (key.account, &key.region, &key.image);
-        let knows_image = || {
-            let known = workspaces.known_image(account, region, image, ages.image);
-            known.is_some_and(|report| is_available(&report))
+        let mut read = Self {
+            ages: Some(ages),
+            ..Self::default()
         };
-        let knows_tags = || workspaces.known_tags(account, region, image, ages.tags).is_some();
-        (!mentions.image || knows_image()) && (!mentions.tags || knows_tags())
+        if mentions.image {
+            let known = workspaces.known_image(account, region, image, ages.image);
+            read.image = Some(Ok(known.filter(|report| is_available(report))?));
+        }
+        if mentions.tags {
+            read.tags = Some(Ok(workspaces.known_tags(account, region, image, ages.tags)?));
+        }
+        Some(read)
     }
 
     async fn more(&mut self, mentions: Mentions, ages: FactAges, workspaces: &WorkSpaces, intent: &Intent) {
         let key = &intent.key;
         let (account, region, image) = (key.account, &key.region, &key.image);
-        let _turn = match Self::are_cached(mentions, ages, workspaces, intent) {
-            true => None,
-            false => Some(workspaces.fact_turn(&intent.principal, account, region).await),
+        let _turn = match Self::cached(mentions, ages, workspaces, intent) {
+            Some(_) => None,
+            None => Some(workspaces.fact_turn(&intent.principal, account, region).await),
         };
         let read_image = async {
             if mentions.image {
@@ -164,6 +181,14 @@ impl FactReads {
         };
         tokio::join!(read_image, read_tags);
         self.ages = Some(ages);
+    }
+
+    fn decide(&self, set: &PolicySet, query: PolicyQuery<'_>) -> PolicyVerdict {
+        let facts = set.used_facts(query.action, self.facts());
+        set.decide(PolicyQuery {
+            facts: Some(&facts),
+            ..query
+        })
     }
 
     fn facts(&self) -> Facts {

@@ -29,6 +29,8 @@ pub struct Mentions {
     pub(super) now: bool,
     /// The end of the share.
     pub(super) end: bool,
+    /// When an image was created.
+    pub(super) created: bool,
 }
 
 /// How old the facts may be by which a set decides.
@@ -89,7 +91,7 @@ impl Mentions {
     }
 
     /// True if it is what AWS reports about the image.
-    pub(super) fn is_about_image(self) -> bool {
+    pub fn is_about_image(self) -> bool {
         self.image || self.tags
     }
 
@@ -103,6 +105,7 @@ impl Mentions {
                     tags: true,
                     now: true,
                     end: true,
+                    created: true,
                 };
             }
         }
@@ -120,6 +123,7 @@ impl Mentions {
                             self.caller |= attribute == Some("caller");
                             self.now |= attribute == Some("now");
                             self.end |= attribute == Some("end");
+                            self.created |= attribute.is_none_or(|name| name == "created");
                             let is_of_image = !matches!(of, Some("principal" | "context"));
                             self.image |= is_of_image && attribute.is_none_or(|name| DESCRIBED.contains(&name));
                         }

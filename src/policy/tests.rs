@@ -625,6 +625,7 @@ fn a_grant_is_refused_while_a_fact_that_the_set_mentions_is_not_known() {
         tags,
         now: false,
         end: false,
+        created: false,
     };
     for (condition, expected) in [
         (
@@ -639,7 +640,13 @@ fn a_grant_is_refused_while_a_fact_that_the_set_mentions_is_not_known() {
             "resource has state && resource.state == \"AVAILABLE\"",
             mentions(false, true, false),
         ),
-        ("resource has created", mentions(false, true, false)),
+        (
+            "resource has created",
+            Mentions {
+                created: true,
+                ..mentions(false, true, false)
+            },
+        ),
         ("resource.hasTag(\"a\")", mentions(false, false, true)),
         (
             "(if context.hour == 1 then resource else resource).hasTag(\"a\")",

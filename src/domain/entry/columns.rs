@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
+use serde::Deserialize;
 use uuid::Uuid;
 
-use super::EntryBody;
+use super::{EntryBody, change::Text};
+use crate::ledger::envelope::Envelope;
 
 /// The columns that the store keeps beside the text of an entry. Each repeats the body's member of the same name, or is absent.
 /// So a reader can compare them with the text of any entry, also of an unknown kind.
@@ -38,6 +40,29 @@ impl<'a> EntryColumns<'a> {
         columns
     }
 
+    /// The columns of the entry with this text, without decoding the rest of its body. None if the text is not an entry, or if a
+    /// member of a column has another type, as it may in an unknown kind.
+    pub fn of_text(text: &'a str) -> Option<Self> {
+        let Envelope { kind, body, .. } = Envelope::<ColumnsJson<'a>>::decode_typed(text).ok()?;
+        let cow = |text: Option<Text<'a>>| text.map(|Text(text)| text);
+        Some(Self {
+            kind: kind.into(),
+            action: cow(body.action),
+            cause: cow(body.cause),
+            change_id: body.change_id,
+            request_id: body.request_id,
+            principal: cow(body.principal),
+            reason: cow(body.reason),
+            ticket: cow(body.ticket),
+            region: cow(body.region),
+            image_id: cow(body.image_id),
+            shared_account_id: cow(body.shared_account_id),
+            generation: body.generation,
+            aws_request_id: cow(body.aws_request_id),
+            error_reason: cow(body.error_reason),
+        })
+    }
+
     /// An owned copy, independent of the body.
     pub fn into_owned(self) -> EntryColumns<'static> {
         let owned = |text: Option<Cow<'_, str>>| text.map(|text| Cow::Owned(text.into_owned()));
@@ -58,4 +83,23 @@ impl<'a> EntryColumns<'a> {
             error_reason: owned(self.error_reason),
         }
     }
+}
+
+/// The members of a body that columns repeat.
+#[derive(Deserialize)]
+struct ColumnsJson<'a> {
+    #[serde(borrow)]
+    action: Option<Text<'a>>,
+    cause: Option<Text<'a>>,
+    change_id: Option<Uuid>,
+    request_id: Option<Uuid>,
+    principal: Option<Text<'a>>,
+    reason: Option<Text<'a>>,
+    ticket: Option<Text<'a>>,
+    region: Option<Text<'a>>,
+    image_id: Option<Text<'a>>,
+    shared_account_id: Option<Text<'a>>,
+    generation: Option<u64>,
+    aws_request_id: Option<Text<'a>>,
+    error_reason: Option<Text<'a>>,
 }

@@ -84,16 +84,27 @@ impl<'a> Envelope<'a, OpaqueBody<'a>> {
     /// # Errors
     /// If a member is missing, unknown or has an invalid value.
     pub fn decode(text: &'a str) -> Result<Self, DecodeError> {
-        let line: DecodedEntry<'a> = serde_json::from_str(text)?;
+        let entry = Self::decode_typed(text)?;
+        match entry.body.get().starts_with('{') {
+            true => Ok(entry),
+            false => Err(DecodeError::Member("body")),
+        }
+    }
+}
+
+impl<'a, B: Deserialize<'a>> Envelope<'a, B> {
+    /// Parses an entry with a body of this type, in one pass.
+    ///
+    /// # Errors
+    /// If a member is missing, unknown or has an invalid value.
+    pub fn decode_typed(text: &'a str) -> Result<Self, DecodeError> {
+        let line: DecodedEntry<'a, B> = serde_json::from_str(text)?;
         let refused = DecodeError::Member;
         if !KindName::is_valid(line.kind) {
             return Err(refused("kind"));
         }
         if line.schema == 0 {
             return Err(refused("schema"));
-        }
-        if !line.body.get().starts_with('{') {
-            return Err(refused("body"));
         }
         Ok(Self {
             account: line.account_id.parse().map_err(|_| refused("account_id"))?,
@@ -120,10 +131,9 @@ struct EncodedEntry<'a, B> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct DecodedEntry<'a> {
+struct DecodedEntry<'a, B> {
     account_id: &'a str,
-    #[serde(borrow)]
-    body: &'a RawValue,
+    body: B,
     kind: &'a str,
     log_index: u64,
     recorded_at: &'a str,

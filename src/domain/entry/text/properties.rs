@@ -222,7 +222,8 @@ proptest! {
     fn an_entry_is_read_back_unchanged(entry in entry(), version in "[0-9a-z.+-]{1,20}") {
         let text = encode(&entry, &version).unwrap();
         let recorded = decode(&text).unwrap();
-        prop_assert_eq!(encode(&recorded.entry, &recorded.server_version).unwrap(), text);
+        prop_assert_eq!(encode(&recorded.entry, &recorded.server_version).unwrap(), &text[..]);
+        prop_assert_eq!(EntryColumns::of_text(&text), Some(entry.columns()));
         prop_assert_eq!(recorded, RecordedEntry { entry, server_version: version });
     }
 
@@ -233,7 +234,8 @@ proptest! {
         for text in [of_an_unknown_kind(&text, entry.body.kind_name()), newer] {
             let read = decode(&text).unwrap();
             prop_assert!(matches!(read.entry.body, EntryBody::Unknown(_)));
-            prop_assert_eq!(encode(&read.entry, &version).unwrap(), text);
+            prop_assert_eq!(encode(&read.entry, &version).unwrap(), &text[..]);
+            prop_assert_eq!(EntryColumns::of_text(&text), Some(read.entry.columns()));
             let columns = EntryColumns { kind: entry.body.kind_name().into(), ..read.entry.columns() };
             prop_assert_eq!(columns, entry.columns());
         }

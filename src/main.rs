@@ -12,7 +12,7 @@ use sharewarden::dev::{self, DevCommand};
 use sharewarden::{
     cli::{self, AuditCommand, ClientCommand, ClientOptions, KeyCommand, Output},
     clock::Clock,
-    config::Config,
+    config::{Config, ConfigFile},
     domain::with_causes,
     maintenance::{ArchiveOptions, BoxError, ConfigCommand, ConfigOptions, ConfirmOptions, Maintenance, PolicyCommand},
     server::{self, Server},
@@ -64,7 +64,7 @@ enum ProgramCommand {
     /// Check and print the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Check, show, test and explain the policies for grants and revokes. Needs no service
+    /// Check, show, test, explain and replay the policies for grants and revokes, of files or of the service
     #[command(subcommand)]
     Policy(PolicyCommand),
     /// Print the script that makes a shell complete commands, accounts, Regions, images, recipients and contexts
@@ -207,7 +207,7 @@ async fn run(Arguments { client, command }: Arguments) -> ExitCode {
         ProgramCommand::Migrate(options) => maintain(Maintenance::Migrate(options), output).await,
         ProgramCommand::Finalize(options) => maintain(Maintenance::Finalize(options), output).await,
         ProgramCommand::Config(command) => maintain(Maintenance::Config(command), output).await,
-        ProgramCommand::Policy(command) => maintain(Maintenance::Policy(command), output).await,
+        ProgramCommand::Policy(command) => return run_policy(command, client, output).await,
         ProgramCommand::Completions { shell } => {
             cli::completions(shell, &command_line(), &mut io::stdout()).map_err(Into::into)
         }
@@ -294,16 +294,35 @@ async fn maintain(command: Maintenance, output: Output) -> Result<(), BoxError> 
     command.run(output, &console(&mut out, &mut notes)).await
 }
 
+async fn run_policy(command: PolicyCommand, client: ClientOptions, output: Output) -> ExitCode {
+    let (mut out, mut notes) = (io::stdout(), io::stderr());
+    let console = console(&mut out, &mut notes).with_display(&client);
+    let ran = Maintenance::Policy(command, Box::new(client))
+        .run(output, &console)
+        .await;
+    match ran.map_err(|error| error.downcast::<cli::Failure>()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Ok(failure)) => exit_code(Err(*failure), output),
+        Err(Err(error)) if is_closed_pipe(&*error) => ExitCode::SUCCESS,
+        Err(Err(error)) => print_error(&*error, output),
+    }
+}
+
 async fn serve(options: ConfigOptions) -> Result<(), BoxError> {
     let shutdown = server::shutdown_signal()?;
-    let config = options.load()?;
+    let (config, file) = options.load_for_service()?;
     let telemetry = server::init_telemetry(&config)?;
-    let result = serve_until(shutdown, &config, telemetry.metrics()).await;
+    let result = serve_until(shutdown, &config, file, telemetry.metrics()).await;
     telemetry.end().await;
     result
 }
 
-async fn serve_until(shutdown: impl Future<Output = ()>, config: &Config, metrics: &Metrics) -> Result<(), BoxError> {
+async fn serve_until(
+    shutdown: impl Future<Output = ()>,
+    config: &Config,
+    file: Option<ConfigFile>,
+    metrics: &Metrics,
+) -> Result<(), BoxError> {
     tokio::pin!(shutdown);
     let build = async {
         let clock = Clock::system();
@@ -320,7 +339,7 @@ async fn serve_until(shutdown: impl Future<Output = ()>, config: &Config, metric
         }
     };
     let server = tokio::select! {
-        server = build => server?,
+        server = build => server?.with_config_file(file),
         () = &mut shutdown => return Ok(()),
     };
     server.warn_about_privileges().await;

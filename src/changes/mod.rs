@@ -2,12 +2,13 @@
 //!
 //! Each checks the configuration and the policy first, then uses the store. [`ChangeService::submit`] gets a change accepted: the
 //! committer opens it, and the forwarder works on it. [`Receipt::wait`] waits for its end. A caller that disconnects cancels
-//! nothing. [`denials`] bounds the refusals that one principal puts on record. [`prediction`] tells what AWS's rules say.
-//! [`ends`] revokes shares at their end.
+//! nothing. [`denials`] bounds the refusals that one principal puts on record. [`prediction`] tells what AWS's rules say, and
+//! [`explain`] how the policy decides. [`ends`] revokes shares at their end.
 
 mod denials;
 mod ends;
 mod error;
+mod explain;
 mod prediction;
 mod read;
 mod submit;
@@ -24,6 +25,7 @@ use crate::{
 pub use denials::Denials;
 pub use ends::{ACTOR, Ends, EndsError};
 pub use error::{Error, UnsuccessfulChange};
+pub use explain::PolicyExplanation;
 pub use read::{ChangePage, PermissionPage};
 pub use submit::{CompletedChange, Receipt, Submission, ValidatedChange};
 

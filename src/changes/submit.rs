@@ -23,7 +23,7 @@ pub struct Submission {
     pub cause: Cause,
     /// The authenticated principal.
     pub actor: Principal,
-    /// How it was authenticated. None for the service itself.
+    /// How it was authenticated, with all its claims. None for the service itself.
     pub authentication: Option<Authentication>,
     /// Grant or revoke.
     pub action: Action,
@@ -115,7 +115,7 @@ const READ_PART: u32 = 20;
 const MAX_READ_TIME: Duration = Duration::from_millis(500);
 
 /// The part of the time for a change in which facts are read for the policy, one in this number.
-const FACTS_PART: u32 = 2;
+pub(super) const FACTS_PART: u32 = 2;
 
 impl ChangeService {
     /// Waits as [`Receipt::wait`] does. If the change has not ended in time, reads what it waits for: the calls to AWS so
@@ -206,7 +206,7 @@ impl ChangeService {
         }
     }
 
-    fn intent(&self, submission: Submission) -> Intent {
+    pub(super) fn intent(&self, submission: Submission) -> Intent {
         let change_id = ChangeId(self.clock.uuid());
         Intent {
             change_id,
@@ -327,7 +327,7 @@ impl ChangeService {
         }
     }
 
-    /// The intent with the decision of the policy, and why it refuses, if it does.
+    /// The intent with the decision of the policy and the claims that it used, and why it refuses, if it does.
     async fn decide(&self, intent: &Intent, timeout: Duration) -> Result<(Arc<Intent>, Option<String>), Error> {
         let time = timeout / FACTS_PART;
         let decided = forwarder::decide(
@@ -340,12 +340,21 @@ impl ChangeService {
             time,
         )
         .await;
-        let PolicyVerdict { decision, refusal } = decided.map_err(Error::Undecided)?;
+        let PolicyVerdict {
+            decision,
+            claims,
+            refusal,
+        } = decided.map_err(Error::Undecided)?;
         tracing::debug!(
             change_id = %intent.change_id, policies = ?decision.policies, policy_set = %decision.policy_set, facts = ?decision.facts, refusal,
             "the policy decided about the change"
         );
+        let authentication = intent.authentication.as_ref().map(|known| Authentication {
+            claims,
+            credentials: known.credentials.clone(),
+        });
         let intent = Intent {
+            authentication,
             decision: Some(decision),
             ..intent.clone()
         };

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::proto::v1::{
     Account, AccountScope, GetCallerIdentityRequest, GetCallerIdentityResponse, ListAccountsRequest, PolicyEffect,
-    Privilege, Recipients,
+    Privilege, Recipients, RoleBinding,
 };
 
 pub(super) async fn whoami(options: &ClientOptions, client: &Client, console: &mut Console<'_>) -> Result<(), Stop> {
@@ -40,6 +40,7 @@ fn identity(answer: &GetCallerIdentityResponse, options: &ClientOptions, view: &
             ("Principal", Cell::Text(one_line(&answer.principal))),
             ("Known by", Cell::Text(kinds.collect::<Vec<_>>().join(", "))),
             ("Until", Cell::Time(answer.expire_time)),
+            ("Groups", Cell::Text(list(&answer.groups))),
             ("Service", Cell::Text(options.server())),
         ],
         view,
@@ -47,7 +48,7 @@ fn identity(answer: &GetCallerIdentityResponse, options: &ClientOptions, view: &
     let bindings = answer.role_bindings.iter().map(|binding| -> TableRow {
         vec![
             ("ROLES", list(&binding.roles).into()),
-            ("GIVEN TO", Cell::Text(one_line(&binding.principal))),
+            ("GIVEN TO", Cell::Text(holder(binding))),
             ("IN ACCOUNTS", Cell::Text(scope(binding.scope.as_ref()))),
         ]
     });
@@ -70,6 +71,14 @@ fn identity(answer: &GetCallerIdentityResponse, options: &ClientOptions, view: &
         text.push_str(&table::list(&rows, Fit::Columns(&[]), view).text);
     }
     text
+}
+
+/// Who has the roles of a binding.
+fn holder(binding: &RoleBinding) -> String {
+    match binding.group.is_empty() {
+        true => one_line(&binding.principal),
+        false => format!("the group {}", one_line(&binding.group)),
+    }
 }
 
 pub(super) async fn accounts(

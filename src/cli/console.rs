@@ -14,6 +14,7 @@ use super::{
     failure::{Exit, Failure, Stop},
     json,
     live_line::{SilenceNote, WaitingLine},
+    options::ClientOptions,
     pager,
     table::{self, Fit},
     view::{DisplayArgs, View},
@@ -73,6 +74,12 @@ impl<'a> Console<'a> {
     /// Shows a progress bar of long commands on standard error.
     pub fn with_progress(mut self, progress: bool) -> Self {
         self.progress = progress;
+        self
+    }
+
+    /// Applies the display options of the command line.
+    pub fn with_display(mut self, options: &ClientOptions) -> Self {
+        self.set_display(&options.display);
         self
     }
 

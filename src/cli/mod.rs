@@ -6,7 +6,9 @@
 //! answers, for the `view` that the output has; `pages`, `printer` and `pager` print lists. `help` arranges the help.
 //! `error_hint` says what to do about an error of a call, `failure` makes the line and the exit code, and `failure_json` the form
 //! for programs. `diagnosis` finds out why the service cannot be talked to, and `live_line` shows what a pending change waits
-//! for. `jobs` makes many grants or revokes with one command. `audit` has the commands of the audit history.
+//! for. `policy_service` is what
+//! the commands about policies ask. `jobs` makes many grants or revokes with one command. `audit` has the commands of the audit
+//! history.
 
 mod access;
 mod args;
@@ -41,6 +43,7 @@ mod manual;
 mod options;
 mod pager;
 mod pages;
+mod policy_service;
 mod printer;
 mod progress;
 mod read;
@@ -76,8 +79,10 @@ pub use manual::manual;
 pub use options::{ClientOptions, Output, without_empty_variables};
 pub use pager::pager;
 pub use pages::PageArgs;
+pub use policy_service::{NearMiss, PolicyRequest, PolicyService, ToldDecision, ToldPolicy};
 pub use progress::ProgressMeter;
 pub use share::{ImageName, PermissionName};
+pub use text::{lines as escaped_lines, one_line as escaped_line};
 pub use view::DisplayArgs;
 
 /// Runs one client command: calls the service, and prints the answer.

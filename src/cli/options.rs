@@ -12,7 +12,7 @@ use super::{
     given::{Given, Place},
     view::DisplayArgs,
 };
-use crate::domain::{AccountId, Region};
+use crate::domain::{AccountId, Invalid, Region};
 
 /// The default of --server: the address of `sharewarden dev`.
 pub(super) const DEFAULT_SERVER: &str = "http://127.0.0.1:7443";
@@ -178,6 +178,31 @@ impl ClientOptions {
             "waiting for an answer of {}, at most {timeout} (--timeout)",
             self.server()
         )
+    }
+
+    /// True if an option of the command line names the service.
+    pub fn is_service_on_command_line(&self) -> bool {
+        let given = |option| self.given.place(option) == Some(Place::CommandLine);
+        given("server") || given("context")
+    }
+
+    /// True if an option, a variable or a context names the service.
+    ///
+    /// # Errors
+    /// If the context cannot be read.
+    pub fn is_service_named(&self) -> Result<bool, Failure> {
+        Ok(self.with_context()?.names_server())
+    }
+
+    /// The default account and the default Region.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn default_place(&self) -> Result<(AccountId, Region), Failure> {
+        let options = self.with_context()?;
+        let (account, region) = (options.account(None)?, options.region(None)?);
+        let wrong = |invalid: Invalid| Failure::new(Exit::Invalid, invalid.to_string(), "");
+        Ok((account.parse().map_err(wrong)?, region.parse().map_err(wrong)?))
     }
 
     /// True if something names the service: an option, a variable or a context.

@@ -68,6 +68,7 @@ fn change_rows(change: &Change) -> TableRow {
         ("Recipient", one_line(&change.shared_account_id).into()),
         ("Principal", one_line(&change.principal).into()),
         ("Credentials", credentials(change.authentication.as_ref()).into()),
+        ("Claims", claims(change.authentication.as_ref()).into()),
     ];
     rows.extend(justification::rows(change));
     rows.extend(decision(change.decision.as_ref()));
@@ -131,6 +132,26 @@ fn facts(decision: &Decision) -> String {
 pub(super) fn credentials(authentication: Option<&Authentication>) -> String {
     let kinds = authentication.into_iter().flat_map(|it| &it.credentials);
     kinds.map(|&kind| credential(kind)).collect::<Vec<_>>().join(", ")
+}
+
+/// The recorded claims of a caller. Empty if there are none.
+pub(super) fn claims(authentication: Option<&Authentication>) -> String {
+    let claims = authentication.into_iter().flat_map(|it| &it.claims);
+    let texts = claims.map(|claim| claim_text(&claim.name, claim.values.iter(), &claim.unusable));
+    texts.collect::<Vec<_>>().join("; ")
+}
+
+/// A claim in words.
+pub(super) fn claim_text<'a>(name: &str, values: impl Iterator<Item = &'a String>, unusable: &str) -> String {
+    let name = one_line(name);
+    if !unusable.is_empty() {
+        return format!("{name} cannot be used: {}", one_line(unusable));
+    }
+    let values: Vec<_> = values.map(|value| one_line(value)).collect();
+    match values.is_empty() {
+        true => format!("no {name}"),
+        false => format!("{name} {}", values.join(", ")),
+    }
 }
 
 pub(super) fn credential(value: i32) -> String {

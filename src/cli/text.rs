@@ -4,12 +4,12 @@ use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 use unicode_width::UnicodeWidthStr;
 
 /// Escapes control characters, which could control the terminal. Keeps line feeds, for places with several lines.
-pub(super) fn lines(text: &str) -> String {
+pub fn lines(text: &str) -> String {
     escape(text, |c| c == '\n')
 }
 
 /// Escapes control characters and replaces each run of white space with one space, for places with one line.
-pub(super) fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     escape(&text.split_whitespace().collect::<Vec<_>>().join(" "), |_| false)
 }
 

@@ -99,18 +99,35 @@ impl JwtConfig {
 }
 
 /// Roles of principals. What no entry allows is refused. Several entries for one principal add up.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RoleConfig {
     /// A principal, or a pattern in which `*` stands for any characters, including slashes. 1 to 256 visible ASCII characters.
-    /// If it begins with `spiffe:`, some valid SPIFFE ID must match it. Example: `spiffe://example.com/ns/build/*`.
-    pub principal: PrincipalPattern,
+    /// If it begins with `spiffe:`, some valid SPIFFE ID must match it. Example: `spiffe://example.com/ns/build/*`. An entry has
+    /// this key or `group`. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<PrincipalPattern>,
+    /// The name of a group of principals (`groups.name`). Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// `viewer` reads, `operator` grants and revokes, `auditor` reads, exports and asks for proofs. At least one.
     pub roles: BTreeSet<Role>,
     /// The accounts in which the roles apply, each one of `accounts`. A principal with roles in some accounts only must name
     /// accounts in requests that list. Default: all accounts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accounts: Option<BTreeSet<AccountId>>,
+}
+
+impl RoleConfig {
+    /// An entry for a principal or a pattern, in all accounts.
+    pub fn of(principal: PrincipalPattern, roles: impl IntoIterator<Item = Role>) -> Self {
+        Self {
+            principal: Some(principal),
+            group: None,
+            roles: roles.into_iter().collect(),
+            accounts: None,
+        }
+    }
 }
 
 /// A set of privileges.

@@ -8,13 +8,14 @@ mod checkpoint;
 mod database_url;
 mod denials;
 mod error;
+mod file;
 mod parse;
 mod policy;
 mod rules;
 mod telemetry;
 mod tls;
 
-use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, path::Path, time::Duration};
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,7 @@ pub use checkpoint::CheckpointConfig;
 pub use database_url::{DatabaseUrl, DatabaseUrlProblem};
 pub use denials::DenialsConfig;
 pub use error::ConfigError;
+pub use file::ConfigFile;
 pub use policy::{GroupConfig, PolicyConfig};
 pub use rules::Problem;
 pub use telemetry::{AdminConfig, TelemetryConfig};
@@ -374,9 +376,10 @@ pub struct AccountConfig {
     pub id: AccountId,
     /// The served Regions. At least one. STS is called in the first one.
     pub regions: Vec<Region>,
-    /// The accounts that may receive images: `"anyone"`, or a list.
+    /// The accounts that may receive images: `"anyone"`, or a list of accounts and of names of groups of accounts
+    /// (`groups.name`). A name in it begins with a letter.
     #[serde(with = "parse::share_with")]
-    pub share_with: ShareWith,
+    pub share_with: ShareWithConfig,
     /// The role to assume for this account, such as `arn:aws:iam::111122223333:role/sharewarden`. It must belong to the account.
     /// Default: none; the service's own credentials are used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -391,6 +394,20 @@ pub struct AccountConfig {
     /// The URL of WorkSpaces for this account. Default: `aws.endpoint_url`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint_url: Option<String>,
+}
+
+/// The accounts that may receive an account's images, as they are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ShareWithConfig {
+    /// Any account.
+    Anyone,
+    /// These accounts, and those of these groups.
+    Only {
+        /// The accounts.
+        accounts: BTreeSet<AccountId>,
+        /// The names of the groups.
+        groups: BTreeSet<String>,
+    },
 }
 
 /// The accounts that may receive an account's images.
@@ -408,22 +425,11 @@ impl Config {
     /// # Errors
     /// [`ConfigError`].
     pub fn load(file: Option<&Path>, overrides: &[String]) -> Result<Self, ConfigError> {
-        let mut builder = config::Config::builder();
-        if let Some(file) = file {
-            builder = builder.add_source(config::File::from_str(&read(file)?, config::FileFormat::Toml));
-        }
-        let environment = config::Environment::with_prefix(ENVIRONMENT)
-            .prefix_separator("__")
-            .separator("__")
-            // Tools such as compose pass variables that are not set as empty ones.
-            .ignore_empty(true)
-            .try_parsing(true);
-        builder = builder.add_source(environment);
-        for (number, set) in overrides.iter().enumerate() {
-            let (key, value) = set.split_once('=').ok_or(ConfigError::Override(number + 1))?;
-            builder = builder.set_override(key, value)?;
-        }
-        let built = builder.build().map_err(|error| ConfigError::of(&error, file))?;
+        let text = file.map(file::read).transpose()?;
+        Self::of(built(file.zip(text.as_deref()), overrides)?)
+    }
+
+    fn of(built: config::Config) -> Result<Self, ConfigError> {
         built.try_deserialize::<Self>()?.checked()
     }
 
@@ -438,6 +444,16 @@ impl Config {
             .build()?
             .try_deserialize::<Self>()?
             .checked()
+    }
+
+    /// The accounts that may receive an account's images: also those of groups.
+    pub fn recipients(&self, account: &AccountConfig) -> ShareWith {
+        let ShareWithConfig::Only { accounts, groups } = &account.share_with else {
+            return ShareWith::Anyone;
+        };
+        let named = self.groups.iter().filter(|group| groups.contains(&group.name));
+        let of_groups = named.flat_map(|group| &group.accounts);
+        ShareWith::Only(accounts.iter().chain(of_groups).copied().collect())
     }
 
     /// The configuration as TOML, with secrets hidden.
@@ -458,14 +474,23 @@ impl Config {
     }
 }
 
-/// The text of a configuration file, without a byte order mark.
-fn read(file: &Path) -> Result<String, ConfigError> {
-    let shown = file.display();
-    let bytes = fs::read(file).map_err(|error| ConfigError::Unreadable(format!("{shown}: {error}")))?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
-        ConfigError::Unreadable(format!("line {line} of {shown} is not UTF-8"))
-    })?;
-    Ok(text.trim_start_matches('\u{feff}').to_owned())
+/// The values of a file (its path and its text), of the environment and of the overrides.
+fn built(file: Option<(&Path, &str)>, overrides: &[String]) -> Result<config::Config, ConfigError> {
+    let mut builder = config::Config::builder();
+    if let Some((_, text)) = file {
+        builder = builder.add_source(config::File::from_str(text, config::FileFormat::Toml));
+    }
+    let environment = config::Environment::with_prefix(ENVIRONMENT)
+        .prefix_separator("__")
+        .separator("__")
+        // Tools such as compose pass variables that are not set as empty ones.
+        .ignore_empty(true)
+        .try_parsing(true);
+    builder = builder.add_source(environment);
+    for (number, set) in overrides.iter().enumerate() {
+        let (key, value) = set.split_once('=').ok_or(ConfigError::Override(number + 1))?;
+        builder = builder.set_override(key, value)?;
+    }
+    let path = file.map(|(path, _)| path);
+    builder.build().map_err(|error| ConfigError::of(&error, path))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-use crate::domain::{PrincipalPattern, Region};
+use crate::domain::{ClaimName, PrincipalPattern, Region};
 
 const HIDDEN: &str = "[hidden]";
 
@@ -90,12 +90,12 @@ macro_rules! texts {
     )*};
 }
 
-texts!(PrincipalPattern, Region);
+texts!(ClaimName, PrincipalPattern, Region);
 
-/// `"anyone"`, or a list of accounts.
+/// `"anyone"`, or a list of accounts and groups.
 pub(super) mod share_with {
     use super::{
-        super::{AccountId, BTreeSet, ShareWith},
+        super::{AccountId, ShareWithConfig},
         Deserialize, Deserializer, Error, Serializer,
     };
 
@@ -103,28 +103,44 @@ pub(super) mod share_with {
     #[serde(untagged)]
     enum Written {
         Word(String),
-        Accounts(Vec<String>),
+        Several(Vec<String>),
     }
 
-    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ShareWith, D::Error> {
-        let wrong = || D::Error::custom("must be \"anyone\" or a list of accounts (texts of 12 digits, in quotes)");
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<ShareWithConfig, D::Error> {
+        let wrong = || {
+            D::Error::custom(
+                "must be \"anyone\" or a list of accounts (texts of 12 digits, in quotes) and names of groups of accounts",
+            )
+        };
         match Written::deserialize(deserializer).map_err(|_| wrong())? {
-            Written::Word(word) if word == "anyone" => Ok(ShareWith::Anyone),
+            Written::Word(word) if word == "anyone" => Ok(ShareWithConfig::Anyone),
             Written::Word(_) => Err(wrong()),
-            Written::Accounts(accounts) => {
-                let accounts: Result<BTreeSet<AccountId>, _> = accounts.iter().map(|account| account.parse()).collect();
-                Ok(ShareWith::Only(accounts.map_err(D::Error::custom)?))
+            Written::Several(several) => {
+                // A text that begins with a digit is meant as an account: its own rule tells what is wrong with it.
+                let (ids, names): (Vec<_>, Vec<_>) = several
+                    .into_iter()
+                    .partition(|text| !text.starts_with(|first: char| first.is_ascii_lowercase()));
+                let accounts: Result<_, _> = ids.iter().map(|id| id.parse::<AccountId>()).collect();
+                Ok(ShareWithConfig::Only {
+                    accounts: accounts.map_err(D::Error::custom)?,
+                    groups: names.into_iter().collect(),
+                })
             }
         }
     }
 
     pub(in crate::config) fn serialize<S: Serializer>(
-        share_with: &ShareWith,
+        share_with: &ShareWithConfig,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         match share_with {
-            ShareWith::Anyone => serializer.serialize_str("anyone"),
-            ShareWith::Only(accounts) => serializer.collect_seq(accounts),
+            ShareWithConfig::Anyone => serializer.serialize_str("anyone"),
+            ShareWithConfig::Only { accounts, groups } => {
+                let accounts = accounts.iter().map(AccountId::as_str);
+                serializer.collect_seq(accounts.chain(groups.iter().map(String::as_str)))
+            }
         }
     }
 }

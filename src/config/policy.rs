@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{AccountId, PrincipalPattern};
+use crate::domain::{AccountId, ClaimName, PrincipalPattern};
 
 use super::parse;
 
@@ -16,7 +16,8 @@ pub struct PolicyConfig {
     /// the service runs; files with mistakes are logged and ignored. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub directory: Option<PathBuf>,
-    /// How often to check whether the files of `directory` have changed. 50ms..1h. Default 10s.
+    /// How often to check whether the files of `directory`, and the configuration file, have changed. Of the configuration,
+    /// `groups`, `roles`, `accounts.share_with` and `policy.zone` are used without a restart. 50ms..1h. Default 10s.
     #[serde(with = "parse::duration")]
     pub reload_every: Duration,
     /// The IANA time zone of `context.hour` and `context.weekday`. Example: `Europe/Berlin`. Default `UTC`.
@@ -33,16 +34,23 @@ impl Default for PolicyConfig {
     }
 }
 
-/// A group of principals or of accounts, for policies.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+/// A group of principals or of accounts, for policies, `roles.group` and `accounts.share_with`.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct GroupConfig {
     /// The name: 1 to 64 lower-case letters, digits, hyphens and underscores. Unique.
     pub name: String,
     /// The principals, as in `roles.principal`. A policy writes `principal in Sharewarden::PrincipalGroup::"NAME"`. A group has
-    /// principals or accounts. Default: none.
+    /// accounts, or `principals` and `claim`. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub principals: Vec<PrincipalPattern>,
+    /// The name of a claim of bearer tokens. The principals whose claim has one of `values` are in the group, beside those of
+    /// `principals`. Callers without a token have no claims. Example: `groups`. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<ClaimName>,
+    /// The values of `claim`. They are compared exactly. Default: none.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub values: BTreeSet<String>,
     /// The accounts, also ones that are not in `accounts`. A policy writes
     /// `context.recipient in Sharewarden::AccountGroup::"NAME"`. Default: none.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]

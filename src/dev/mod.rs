@@ -54,6 +54,9 @@ pub struct DevOptions {
     /// port if that is taken]
     #[arg(long, value_name = "ADDRESS")]
     admin_listen: Option<SocketAddr>,
+    /// Decide by the policies of this directory too (*.cedar). They are read again every second
+    #[arg(long, value_name = "DIR")]
+    policy: Option<PathBuf>,
     /// Let pages of this web origin call by gRPC-Web, such as http://localhost:5173. May be given more than once
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<String>,

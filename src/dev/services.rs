@@ -4,6 +4,7 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
+    time::Duration,
 };
 
 use secrecy::{ExposeSecret, SecretString};
@@ -27,6 +28,9 @@ use crate::{
 
 /// The admin port without --admin-listen: Prometheus's number for this kind of port, as in `docker/` and `deploy/`.
 const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
+
+/// How often the files of --policy are read again: somebody waits for it.
+const RELOAD_EVERY: Duration = Duration::from_secs(1);
 
 /// The running parts.
 pub(super) struct RunningServices {
@@ -185,5 +189,9 @@ fn config(
     );
     let mut config = Config::from_toml(&text)?;
     config.log.filter.clone_from(&options.log);
+    if options.policy.is_some() {
+        config.policy.directory.clone_from(&options.policy);
+        config.policy.reload_every = RELOAD_EVERY;
+    }
     Ok(config)
 }

@@ -144,15 +144,26 @@ impl Intent {
     }
 
     /// True if a later entry of the change, with the intent `later`, repeats this one. An older build that ends the change leaves
-    /// out the authentication. The policy can be asked again before the call.
+    /// out the authentication, or its claims. The policy can be asked again before the call.
     pub fn is_repeated_in(&self, later: &Self) -> bool {
-        let left_out = later.authentication.is_none().then_some(&self.authentication);
         let expected = Self {
-            authentication: left_out.unwrap_or(&later.authentication).clone(),
+            authentication: self.authentication_in(later),
             decision: self.decision.clone(),
             ..later.clone()
         };
         *self == expected
+    }
+
+    /// The authentication of a later entry, with what it leaves out.
+    fn authentication_in(&self, later: &Self) -> Option<Authentication> {
+        match (&self.authentication, &later.authentication) {
+            (known, None) => known.clone(),
+            (Some(known), Some(repeated)) if repeated.claims.is_empty() => Some(Authentication {
+                claims: known.claims.clone(),
+                ..repeated.clone()
+            }),
+            (_, repeated) => repeated.clone(),
+        }
     }
 }
 
@@ -232,7 +243,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::{AwsOperation, Classification, example};
+    use crate::domain::{AwsOperation, Claim, Claims, Classification, example};
 
     #[test]
     fn an_older_build_that_ends_a_change_may_leave_out_the_authentication_and_nothing_else() {
@@ -246,15 +257,30 @@ mod tests {
         assert!(opened.is_repeated_in(&ended(|it| it.authentication = None)));
         for other in [
             ended(|it| {
-                it.authentication = Some(Authentication {
-                    credentials: Vec::new(),
-                })
+                it.authentication = Some(Authentication::by([]));
             }),
             ended(|it| (it.authentication, it.principal) = (None, "other".parse().unwrap())),
         ] {
             assert!(!opened.is_repeated_in(&other), "{other:?}");
         }
         assert!(!ended(|it| it.authentication = None).is_repeated_in(&opened));
+    }
+
+    #[test]
+    fn an_older_build_that_ends_a_change_may_leave_out_the_claims_and_may_not_change_them() {
+        let with = |values: &[&str]| {
+            let mut intent = example::intent();
+            let values = Claim::of(values.iter().map(|value| (*value).to_owned()));
+            let claims = Claims::all([("team".into(), values)]).only(&["team".to_owned()].into());
+            intent.authentication.as_mut().unwrap().claims = claims;
+            intent
+        };
+        let mut without = example::intent();
+        without.authentication.as_mut().unwrap().claims = Claims::default();
+        assert!(with(&["a"]).is_repeated_in(&with(&["a"])));
+        assert!(with(&["a"]).is_repeated_in(&without));
+        assert!(!with(&["a"]).is_repeated_in(&with(&["b"])));
+        assert!(!without.is_repeated_in(&with(&["a"])));
     }
 
     #[test]

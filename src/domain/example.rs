@@ -4,8 +4,8 @@
 use uuid::Uuid;
 
 use super::{
-    Action, Authentication, Cause, ChangeId, CredentialKind, Decision, Intent, Justification, PermissionKey,
-    PolicyDigest, PolicyId, RequestId, Timestamp,
+    Action, Authentication, Cause, ChangeId, Claim, Claims, CredentialKind, Decision, Intent, Justification,
+    PermissionKey, PolicyDigest, PolicyId, RequestId, Timestamp,
     decision::{Facts, ImageAttributes},
 };
 
@@ -25,6 +25,8 @@ pub fn intent() -> Intent {
         cause: Cause::Caller,
         principal: "build".parse().expect(valid),
         authentication: Some(Authentication {
+            claims: Claims::all([("groups".to_owned(), Claim::of(["platform".to_owned()]))])
+                .only(&["groups".to_owned(), "team".to_owned()].into()),
             credentials: vec![CredentialKind::TrustedHeader],
         }),
         decision: Some(decision()),

@@ -9,6 +9,7 @@ pub mod authentication;
 pub mod basis;
 pub mod causes;
 pub mod change;
+pub mod claims;
 pub mod convergence;
 pub mod decision;
 pub mod entry;
@@ -31,6 +32,7 @@ pub use authentication::{Authentication, CredentialKind};
 pub use basis::{Basis, ShareEnd};
 pub use causes::{causes, with_causes};
 pub use change::{Action, Cause, Change, ChangeFailure, ChangeState, FailureReason, Intent};
+pub use claims::{Claim, ClaimName, Claims};
 pub use decision::{Decision, PolicyDigest, PolicyId};
 pub use entry::{
     ChangeBody, ConfirmationBody, DenialsBody, Entry, EntryBody, EntryColumns, EntryKind, OcsfStatus, ShareEffect,

@@ -13,9 +13,9 @@ use http::{HeaderMap, HeaderValue, Request, Response, header::ORIGIN};
 use tower::Service;
 
 use crate::{
-    domain::{CredentialKind, Principal, Timestamp},
+    domain::{Authentication, Principal, Timestamp},
     policy::{
-        Policy,
+        Policy, PolicyCaller,
         roles::{Privilege, Scope},
     },
 };
@@ -32,8 +32,8 @@ use super::{
 #[derive(Debug, Clone)]
 pub(crate) struct Admitted {
     pub(crate) principal: Principal,
-    /// The kinds of its credentials.
-    pub(crate) credentials: Vec<CredentialKind>,
+    /// The kinds of its credentials, and all its claims.
+    pub(crate) authentication: Arc<Authentication>,
     pub(crate) operation: Privilege,
     /// The accounts in which the principal may call this method.
     pub(crate) scope: Scope,
@@ -94,13 +94,14 @@ impl AdmissionRules {
     }
 
     /// Why the principal may make no call at all, if it may not.
-    fn reason_against(&self, principal: &Principal) -> Option<String> {
+    fn reason_against(&self, caller: PolicyCaller<'_>) -> Option<String> {
+        let principal = caller.principal;
         if principal.as_str() == Principal::SERVICE {
             return Some(format!(
                 "{principal} is the name of the service itself: no caller may have it"
             ));
         }
-        let is_named = self.policy.has_binding(principal);
+        let is_named = self.policy.has_binding(caller);
         (!is_named)
             .then(|| format!("{principal} has no role: no role binding ([[roles]]) or group ([[groups]]) names it"))
     }
@@ -116,10 +117,14 @@ impl AdmissionRules {
                 _ => NotAdmitted::Unauthenticated,
             }
         })?;
-        let principal = identity.principal;
+        let (principal, authentication) = (identity.principal, Arc::new(identity.authentication));
+        let caller = PolicyCaller {
+            principal: &principal,
+            claims: Some(&authentication.claims),
+        };
         tracing::Span::current().record("principal", principal.as_str());
         // Before the quotas: principals without a role take no place in their tables, and leave nothing in the ledger.
-        if let Some(rule) = self.reason_against(&principal) {
+        if let Some(rule) = self.reason_against(caller) {
             self.refused.count_without_binding(&principal);
             return Err(NotAdmitted::Forbidden(rule));
         }
@@ -130,9 +135,9 @@ impl AdmissionRules {
             .take(&principal, is_stream)
             .map_err(NotAdmitted::OverQuota)?;
         let (operation, limit) = method.ok_or(NotAdmitted::NoSuchMethod)?;
-        let scope = self.policy.scope(&principal, operation);
+        let scope = self.policy.scope(caller, operation);
         let reads = match operation {
-            Privilege::Own => self.policy.scope(&principal, Privilege::Read),
+            Privilege::Own => self.policy.scope(caller, Privilege::Read),
             _ => Scope::Only(BTreeSet::new()),
         };
         let is_recorded = matches!(operation, Privilege::Grant | Privilege::Revoke);
@@ -151,7 +156,7 @@ impl AdmissionRules {
         request.extensions_mut().insert(principal.clone());
         request.extensions_mut().insert(Admitted {
             principal,
-            credentials: identity.credentials,
+            authentication,
             operation,
             scope,
             reads,

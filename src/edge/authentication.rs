@@ -67,7 +67,8 @@ fn agree(found: &mut Option<Identity>, next: Identity) -> Result<(), Authenticat
         None => *found = Some(next),
         Some(first) if first.principal == next.principal => {
             first.until = sooner(first.until, next.until);
-            first.credentials.extend(next.credentials);
+            first.authentication.claims.add(next.authentication.claims);
+            first.authentication.credentials.extend(next.authentication.credentials);
         }
         Some(_) => return Err(AuthenticationFailure::Contradicting),
     }
@@ -100,11 +101,8 @@ fn named(headers: &HeaderMap, peer: &Peer) -> Result<Identity, AuthenticationFai
         return Err(AuthenticationFailure::NotLocal);
     }
     let name = only_header(headers, PRINCIPAL).and_then(|name| name.parse().ok());
-    Ok(Identity {
-        principal: name.ok_or(AuthenticationFailure::Malformed)?,
-        credentials: vec![CredentialKind::TrustedHeader],
-        until: None,
-    })
+    let name = name.ok_or(AuthenticationFailure::Malformed)?;
+    Ok(Identity::without_claims(name, CredentialKind::TrustedHeader, None))
 }
 
 /// The value of a header that is present exactly once. With two, a caller could have added one to those of a proxy.
@@ -141,11 +139,8 @@ mod tests {
     }
 
     fn identity(name: &str, until: Option<&str>) -> Identity {
-        Identity {
-            principal: name.parse().unwrap(),
-            credentials: vec![CredentialKind::Certificate],
-            until: until.map(|until| Timestamp::parse(until).unwrap()),
-        }
+        let until = until.map(|until| Timestamp::parse(until).unwrap());
+        Identity::without_claims(name.parse().unwrap(), CredentialKind::Certificate, until)
     }
 
     /// The principal by certificate and header, at noon.

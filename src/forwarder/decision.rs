@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     clock::Clock,
     domain::{
-        AwsError, AwsErrorKind, FailureReason, Intent, Timestamp,
+        AwsError, AwsErrorKind, FailureReason, Intent, Principal, Timestamp,
         decision::{Facts, ImageAttributes},
         image::{Image, ReportedImage, Tags},
     },
@@ -36,7 +36,8 @@ pub async fn decide(
         let now = clock.now();
         not_before.map_or(now, |earliest| now.max(earliest))
     };
-    let decided = decide_in(policy, workspaces, &now, instruments, intent, time).await;
+    let decided = decide_in(policy, workspaces, &now, instruments, intent, &intent.principal, time).await;
+    let decided = decided.map(|(_, verdict)| verdict);
     match &decided {
         Ok(verdict) => {
             let outcome = match verdict.is_allowed() {
@@ -50,18 +51,37 @@ pub async fn decide(
     decided
 }
 
+/// Decides as [`decide`] does, for an explanation: no metric counts it, and facts are read in a turn of `reader`. Returns the set
+/// that decided too.
+///
+/// # Errors
+/// The same.
+pub async fn decide_for(
+    reader: &Principal,
+    policy: &Policy,
+    workspaces: &WorkSpaces,
+    clock: &Clock,
+    instruments: &Instruments,
+    intent: &Intent,
+    time: Duration,
+) -> Result<(Arc<PolicySet>, PolicyVerdict), AwsError> {
+    decide_in(policy, workspaces, &|| clock.now(), instruments, intent, reader, time).await
+}
+
 async fn decide_in(
     policy: &Policy,
     workspaces: &WorkSpaces,
     now: &(dyn Fn() -> Timestamp + Sync),
     instruments: &Instruments,
     intent: &Intent,
+    reader: &Principal,
     time: Duration,
-) -> Result<PolicyVerdict, AwsError> {
+) -> Result<(Arc<PolicySet>, PolicyVerdict), AwsError> {
     let (set, query) = (policy.in_force(), PolicyQuery::of(intent, now()));
     let (mentions, ages) = (set.mentions(intent.action), set.fact_ages(intent.action));
     if !mentions.is_about_image() {
-        return Ok(set.decide(query));
+        let verdict = set.decide(query);
+        return Ok((set, verdict));
     }
     // What is allowed with the facts is not refused without them, so they are needed.
     if let Some(read) = FactReads::cached(mentions, ages, workspaces, intent) {
@@ -70,14 +90,28 @@ async fn decide_in(
             let used = [(FactKind::Description, mentions.image), (FactKind::Tags, mentions.tags)];
             let used = used.into_iter().filter(|(_, is_used)| *is_used);
             used.for_each(|(kind, _)| instruments.fact_read(kind, None));
-            return Ok(verdict);
+            return Ok((set, verdict));
         }
     }
     let needs = set.needs(query);
     match FactReads::default().has(needs, ages) {
-        true => Ok(set.decide(query)),
+        true => {
+            let verdict = set.decide(query);
+            Ok((set, verdict))
+        }
         // Boxed because few decisions need it: otherwise it enlarges the future of every change.
-        false => Box::pin(decide_with_facts(policy, (set, needs), workspaces, now, intent, time)).await,
+        false => {
+            Box::pin(decide_with_facts(
+                policy,
+                (set, needs),
+                workspaces,
+                now,
+                intent,
+                reader,
+                time,
+            ))
+            .await
+        }
     }
 }
 
@@ -88,8 +122,9 @@ async fn decide_with_facts(
     workspaces: &WorkSpaces,
     now: &(dyn Fn() -> Timestamp + Sync),
     intent: &Intent,
+    reader: &Principal,
     time: Duration,
-) -> Result<PolicyVerdict, AwsError> {
+) -> Result<(Arc<PolicySet>, PolicyVerdict), AwsError> {
     let mut read = FactReads::default();
     let reading = async {
         loop {
@@ -97,7 +132,7 @@ async fn decide_with_facts(
             if read.has(needs, ages) {
                 return set;
             }
-            read.more(needs, ages, workspaces, intent).await;
+            read.more(needs, ages, workspaces, intent, reader).await;
             let in_force = policy.in_force();
             if !Arc::ptr_eq(&in_force, &set) {
                 needs = in_force.needs(PolicyQuery::of(intent, now()));
@@ -115,7 +150,7 @@ async fn decide_with_facts(
     match missing {
         // A forbid that matched does so with the fact too.
         Some(error) if !verdict.is_allowed() && verdict.decision.policies.is_empty() => Err(error),
-        _ => Ok(verdict),
+        _ => Ok((set, verdict)),
     }
 }
 
@@ -156,12 +191,19 @@ impl FactReads {
         Some(read)
     }
 
-    async fn more(&mut self, mentions: Mentions, ages: FactAges, workspaces: &WorkSpaces, intent: &Intent) {
+    async fn more(
+        &mut self,
+        mentions: Mentions,
+        ages: FactAges,
+        workspaces: &WorkSpaces,
+        intent: &Intent,
+        reader: &Principal,
+    ) {
         let key = &intent.key;
         let (account, region, image) = (key.account, &key.region, &key.image);
         let _turn = match Self::cached(mentions, ages, workspaces, intent) {
             Some(_) => None,
-            None => Some(workspaces.fact_turn(&intent.principal, account, region).await),
+            None => Some(workspaces.fact_turn(reader, account, region).await),
         };
         let read_image = async {
             if mentions.image {

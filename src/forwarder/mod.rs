@@ -35,7 +35,7 @@ use crate::{
     workspaces::WorkSpaces,
 };
 
-pub use decision::decide;
+pub use decision::{decide, decide_for};
 
 use endpoint::Endpoint;
 use queue::QueuedItem;

@@ -203,6 +203,7 @@ impl Forwarder {
             Ok(PolicyVerdict {
                 decision,
                 refusal: Some(_),
+                ..
             }) => {
                 tracing::info!(policies = ?decision.policies, policy_set = %decision.policy_set, "the policy in force refuses to call AWS");
             }

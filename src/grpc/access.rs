@@ -9,7 +9,7 @@ pub(super) enum NamedAccounts<'a> {
     One(&'a str),
     /// These accounts. Empty: all accounts.
     Several(&'a [String]),
-    /// A change. The use case asks the policy, so that a refusal is recorded in the ledger.
+    /// A change. The use case asks the policy, so that a refusal is recorded in the ledger, or explained.
     Change,
     /// None: the answer is about the caller, and shows only accounts in which it has a role.
     Caller,
@@ -109,6 +109,12 @@ impl NamesAccounts for v1::GrantSharePermissionRequest {
 }
 
 impl NamesAccounts for v1::RevokeSharePermissionRequest {
+    fn accounts(&self) -> NamedAccounts<'_> {
+        NamedAccounts::Change
+    }
+}
+
+impl NamesAccounts for v1::ExplainPolicyRequest {
     fn accounts(&self) -> NamedAccounts<'_> {
         NamedAccounts::Change
     }

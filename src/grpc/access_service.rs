@@ -7,9 +7,9 @@ use tonic::{Request, Response, Status};
 use crate::{
     clock::Clock,
     config::{RoleConfig, ShareWith},
-    domain::{AccountId, Principal, Region},
+    domain::{AccountId, Region},
     policy::{
-        NamedPolicy, Policy, PolicySet,
+        NamedPolicy, Policy, PolicyCaller, PolicySet,
         roles::{Privilege, Scope},
     },
     proto::v1::{self, access_service_server::AccessService},
@@ -20,7 +20,7 @@ use super::{
     caller::Caller,
     fields::{FieldReader, PageQuery},
     page_token::{self, AccountList},
-    present::{credential, timestamp},
+    present::{credential, policy_effect, timestamp},
 };
 
 /// Maximum bytes on a page of accounts; a page ends early beyond it.
@@ -83,22 +83,24 @@ impl AccessService for AccessApi {
     ) -> Result<Response<v1::GetCallerIdentityResponse>, Status> {
         let caller = self.caller(&request)?;
         let policy = self.policy.in_force();
-        let bindings: Vec<_> = policy.bindings_of(&caller.principal).collect();
+        let bindings: Vec<_> = policy.bindings_of(caller.for_policy()).collect();
         // An account can be in its binding, and in the scope of each privilege.
         let ids: usize = bindings
             .iter()
             .map(|binding| binding.accounts.as_ref().map_or(0, |some| some.len()))
             .sum();
-        let (policies, bytes) = caller_policies(&policy, &caller.principal);
+        let (policies, bytes) = caller_policies(&policy, caller.for_policy());
         caller
             .reserve(ids * (1 + PRIVILEGES.len()) * ID_BYTES + bindings.len() * ITEM_BYTES + bytes)
             .await?;
+        let credentials = caller.authentication.credentials.iter();
         Ok(Response::new(v1::GetCallerIdentityResponse {
             principal: caller.principal.to_string(),
-            credentials: caller.credentials.iter().map(|kind| credential(*kind).into()).collect(),
+            credentials: credentials.map(|kind| credential(*kind).into()).collect(),
             expire_time: caller.until.map(timestamp),
             role_bindings: bindings.into_iter().map(role_binding).collect(),
-            privileges: privileges(&policy, &caller.principal),
+            privileges: privileges(&policy, caller.for_policy()),
+            groups: policy.groups_of(caller.for_policy()).map(str::to_owned).collect(),
             policies: policies.into_iter().map(caller_policy).collect(),
         }))
     }
@@ -112,9 +114,9 @@ impl AccessService for AccessApi {
         let (list, page) =
             FieldReader::default().finish_list(Some(AccountList), request.page_size, &request.page_token)?;
         let policy = self.policy.in_force();
-        let (accounts, bytes, next) = self.page(&policy, &caller.principal, &page);
+        let (accounts, bytes, next) = self.page(&policy, caller.for_policy(), &page);
         caller.reserve(bytes).await?;
-        let scopes = PRIVILEGES.map(|(privilege, shown)| (policy.scope(&caller.principal, privilege), shown));
+        let scopes = PRIVILEGES.map(|(privilege, shown)| (policy.scope(caller.for_policy(), privilege), shown));
         let account = |(id, recipients): (AccountId, &ShareWith)| v1::Account {
             account_id: id.to_string(),
             regions: self.regions(id).iter().map(Region::to_string).collect(),
@@ -136,8 +138,13 @@ impl AccessService for AccessApi {
 type AccountPage<'a> = (Vec<(AccountId, &'a ShareWith)>, usize, Option<AccountId>);
 
 impl AccessApi {
-    fn page<'a>(&self, policy: &'a PolicySet, principal: &Principal, page: &PageQuery<AccountId>) -> AccountPage<'a> {
-        let scope = policy.scope_of_roles(principal, Privilege::Own);
+    fn page<'a>(
+        &self,
+        policy: &'a PolicySet,
+        caller: PolicyCaller<'_>,
+        page: &PageQuery<AccountId>,
+    ) -> AccountPage<'a> {
+        let scope = policy.scope_of_roles(caller, Privilege::Own);
         let after = page.after.map_or(Bound::Unbounded, Bound::Excluded);
         let rest = policy.recipients().range((after, Bound::Unbounded));
         let (mut accounts, mut bytes) = (Vec::new(), 0);
@@ -163,14 +170,15 @@ fn role_binding(binding: &RoleConfig) -> v1::RoleBinding {
         Some(some) => Scope::Only(some.clone()),
     };
     v1::RoleBinding {
-        principal: binding.principal.to_string(),
+        principal: binding.principal.as_ref().map(ToString::to_string).unwrap_or_default(),
+        group: binding.group.clone().unwrap_or_default(),
         roles: binding.roles.iter().map(|role| role.as_str().to_owned()).collect(),
         scope: Some(account_scope(&scope)),
     }
 }
 
-fn privileges(policy: &PolicySet, principal: &Principal) -> Vec<v1::PrivilegeScope> {
-    let scopes = PRIVILEGES.map(|(privilege, shown)| (policy.scope(principal, privilege), shown));
+fn privileges(policy: &PolicySet, caller: PolicyCaller<'_>) -> Vec<v1::PrivilegeScope> {
+    let scopes = PRIVILEGES.map(|(privilege, shown)| (policy.scope(caller, privilege), shown));
     let held = scopes.iter().filter(|(scope, _)| !scope.is_empty());
     let shown = held.map(|(scope, shown)| v1::PrivilegeScope {
         privilege: (*shown).into(),
@@ -180,9 +188,9 @@ fn privileges(policy: &PolicySet, principal: &Principal) -> Vec<v1::PrivilegeSco
 }
 
 /// The policies that speak of the principal, and their estimated size. The list ends early if it is too large.
-fn caller_policies<'a>(policy: &'a PolicySet, principal: &Principal) -> (Vec<&'a NamedPolicy>, usize) {
+fn caller_policies<'a>(policy: &'a PolicySet, caller: PolicyCaller<'_>) -> (Vec<&'a NamedPolicy>, usize) {
     let (mut shown, mut bytes) = (Vec::new(), 0);
-    for policy in policy.policies_of(principal) {
+    for policy in policy.policies_of(caller) {
         bytes += ITEM_BYTES + policy.says.as_ref().map_or(0, String::len);
         if bytes > PAGE_BYTES {
             break;
@@ -193,13 +201,9 @@ fn caller_policies<'a>(policy: &'a PolicySet, principal: &Principal) -> (Vec<&'a
 }
 
 fn caller_policy(policy: &NamedPolicy) -> v1::CallerPolicy {
-    let effect = match policy.forbids() {
-        true => v1::PolicyEffect::Forbid,
-        false => v1::PolicyEffect::Permit,
-    };
     v1::CallerPolicy {
         id: policy.id.to_string(),
-        effect: effect.into(),
+        effect: policy_effect(policy).into(),
         says: policy.says.clone().unwrap_or_default(),
     }
 }

@@ -7,9 +7,9 @@ use tonic::{Request, Status};
 
 use crate::{
     clock::Clock,
-    domain::{CredentialKind, Principal, Timestamp, TraceId},
+    domain::{Authentication, Principal, Timestamp, TraceId},
     edge::{RefusedCallers, admission::Admitted, answers::CallMemory},
-    policy::roles::Privilege,
+    policy::{PolicyCaller, roles::Privilege},
 };
 
 use super::{access::NamesAccounts, call::Arrival, deadline, refusal::Refusal, status};
@@ -24,7 +24,7 @@ const PAGE_BYTES: usize = 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Caller {
     pub(super) principal: Principal,
-    pub(super) credentials: Vec<CredentialKind>,
+    pub(super) authentication: Arc<Authentication>,
     pub(super) trace_id: Option<TraceId>,
     /// The timeout for the work on the call.
     pub(super) timeout: Duration,
@@ -32,14 +32,9 @@ pub(super) struct Caller {
     pub(super) until: Option<Timestamp>,
     /// The memory for the answer.
     pub(super) memory: Arc<CallMemory>,
-    /// Present if the caller may read only what it asked for itself, in the accounts that the request names.
-    own_only: Option<OwnOnly>,
-}
-
-/// The refusal of what others asked for.
-#[derive(Debug)]
-struct OwnOnly {
-    rule: String,
+    /// The refusal of what others asked for. Present if the caller may read only what it asked for itself, in the accounts that
+    /// the request names.
+    own_only: Option<String>,
     refused: RefusedCallers,
 }
 
@@ -53,7 +48,7 @@ impl Caller {
         let admitted = request.extensions().get::<Admitted>();
         let Admitted {
             principal,
-            credentials,
+            authentication,
             operation,
             scope,
             reads,
@@ -75,16 +70,22 @@ impl Caller {
         let elapsed = arrival.map_or(Duration::ZERO, |arrival| clock.monotonic_now().since(arrival.0));
         Ok(Self {
             principal: principal.clone(),
-            credentials: credentials.clone(),
+            authentication: authentication.clone(),
             trace_id: request.extensions().get().cloned(),
             timeout: deadline::work_timeout(request.metadata(), elapsed, max_timeout),
             until: *until,
             memory: memory.clone(),
-            own_only: is_own_only.then(|| OwnOnly {
-                rule: rule(),
-                refused: refused.clone(),
-            }),
+            own_only: is_own_only.then(rule),
+            refused: refused.clone(),
         })
+    }
+
+    /// The caller as the policy knows it.
+    pub(super) fn for_policy(&self) -> PolicyCaller<'_> {
+        PolicyCaller {
+            principal: &self.principal,
+            claims: Some(&self.authentication.claims),
+        }
     }
 
     /// Refuses a read of what others asked for, unless the caller may read everything there. `is_own` finds out whether the
@@ -94,13 +95,18 @@ impl Caller {
         is_own: impl Future<Output = Result<bool, E>>,
         how: &str,
     ) -> Result<(), Status> {
-        let Some(OwnOnly { rule, refused }) = &self.own_only else {
+        let Some(rule) = &self.own_only else {
             return Ok(());
         };
         match with_timeout(self.timeout, is_own, status::store_unavailable).await? {
             true => Ok(()),
-            false => Err(refuse(refused, format!("{rule}{how}"))),
+            false => Err(self.refuse(format!("{rule}{how}"))),
         }
+    }
+
+    /// The status for a caller that lacks a role.
+    pub(super) fn refuse(&self, rule: String) -> Status {
+        refuse(&self.refused, rule)
     }
 
     /// Reserves memory for a page, before it is read. `size` is the maximum number of items, `item_bytes` the size of the largest

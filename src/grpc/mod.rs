@@ -8,7 +8,8 @@
 //! Then a handler of [`service`] or [`audit`] runs. [`caller`] gives it the principal and the timeout ([`deadline`]), and checks
 //! that the principal may read the accounts that the message names ([`access`]). [`parse`] makes domain types of the request,
 //! with [`fields`] and [`page_token`]. A use case does the work, and [`present`] makes the response. [`status`] is the one place
-//! that maps errors; [`refusal`] has the code of each reason. [`health`] is the health service.
+//! that maps errors; [`refusal`] has the code of each reason. [`explanation`]
+//! presents how the policy decides. [`health`] is the health service.
 
 mod access;
 mod access_service;
@@ -18,6 +19,7 @@ mod caller;
 mod code;
 mod cors;
 mod deadline;
+mod explanation;
 mod fields;
 mod health;
 mod justification;

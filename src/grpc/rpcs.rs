@@ -37,6 +37,7 @@ const RPCS: &[Rpc] = rpcs! {
         GetChange: Some(Own), Some(Calls);
         ListChanges: Some(Own), Some(Calls);
         ListImages: Some(Read), Some(Calls);
+        ExplainPolicy: Some(Own), Some(Calls);
     }
     "sharewarden.v1.AuditService" {
         ListAuditEntries: Some(Own), Some(Calls);

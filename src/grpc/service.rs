@@ -1,6 +1,6 @@
 //! The handlers of `SharePermissionService`. Each one parses the request, calls the use case, and presents the result.
 
-use std::{future::ready, time::Duration};
+use std::{future::ready, sync::Arc, time::Duration};
 
 use tonic::{Request, Response, Status};
 use tracing::Span;
@@ -8,12 +8,14 @@ use tracing::Span;
 use crate::{
     changes::{ChangeService, CompletedChange, Error, Submission},
     domain::{Action, Authentication, Cause, ChangeId, PermissionKey},
+    policy::roles::Privilege,
     proto::v1::{self, share_permission_service_server::SharePermissionService},
 };
 
 use super::{
     access::NamesAccounts,
     caller::{Caller, with_timeout},
+    explanation::ToldExplanation,
     parse,
     parse::ParsedChange,
     present, status,
@@ -52,9 +54,7 @@ impl ShareService {
         let submission = Submission {
             cause: Cause::Caller,
             actor: caller.principal,
-            authentication: Some(Authentication {
-                credentials: caller.credentials,
-            }),
+            authentication: Some(Arc::unwrap_or_clone(caller.authentication)),
             action,
             key: request.key,
             request_id: request.request_id,
@@ -183,6 +183,50 @@ impl SharePermissionService for ShareService {
         Ok(Response::new(v1::ListImagesResponse {
             images: images.into_iter().map(present::image).collect(),
         }))
+    }
+
+    async fn explain_policy(
+        &self,
+        request: Request<v1::ExplainPolicyRequest>,
+    ) -> Result<Response<v1::ExplainPolicyResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let change = parse::explain(request.get_ref())?;
+        record_account(&change.key);
+        let policy = self.changes.policy.in_force();
+        let may_audit = policy.scope(caller.for_policy(), Privilege::Export);
+        let is_own = change
+            .principal
+            .as_ref()
+            .is_none_or(|principal| *principal == caller.principal);
+        if !is_own && !may_audit.covers(change.key.account) {
+            let rule = Privilege::Export.refusal(&caller.principal, Some(change.key.account));
+            let how = "; without it, leave out `principal` (--as) to ask about yourself";
+            return Err(caller.refuse(format!("{rule}{how}")));
+        }
+        let own = is_own.then(|| (*caller.authentication).clone());
+        let authentication = match change.credentials {
+            presented if presented.is_empty() => own,
+            credentials => Some(Authentication {
+                credentials,
+                claims: own.map(|own| own.claims).unwrap_or_default(),
+            }),
+        };
+        let submission = Submission {
+            cause: Cause::Caller,
+            actor: change.principal.unwrap_or_else(|| caller.principal.clone()),
+            authentication,
+            action: change.action,
+            key: change.key,
+            request_id: None,
+            justification: change.justification,
+            end: change.end,
+            trace_id: None,
+        };
+        let explained = self.changes.explain(submission, caller.for_policy(), caller.timeout);
+        let explained = with_timeout(caller.timeout, explained, status::upstream_unavailable).await?;
+        let told = ToldExplanation::of(&explained, !may_audit.is_empty());
+        caller.reserve(told.bytes).await?;
+        Ok(Response::new(told.present()))
     }
 }
 

@@ -1,5 +1,5 @@
-//! The commands that work on the database or the configuration without a server: `config check`, `policy`, `migrate`,
-//! `finalize`, `audit archive` and `audit confirm`.
+//! The commands that work on the database or the configuration without a server: `config check`, `migrate`, `finalize`,
+//! `audit archive` and `audit confirm`. `policy` works on files, or on what it asks the service for through `cli`.
 //!
 //! With `-o json` a command prints its results as JSON lines on standard output, and no notes. Indexes and counts of
 //! entries are texts there, as in proto3 JSON.
@@ -19,8 +19,8 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    cli::{Console, Output},
-    config::{Config, ConfigError},
+    cli::{ClientOptions, Console, Output},
+    config::{Config, ConfigError, ConfigFile},
     server,
     telemetry::{Telemetry, TelemetryError},
 };
@@ -36,7 +36,7 @@ pub enum Maintenance {
     /// `config check`.
     Config(ConfigCommand),
     /// `policy`.
-    Policy(PolicyCommand),
+    Policy(PolicyCommand, Box<ClientOptions>),
     /// `migrate`.
     Migrate(ConfigOptions),
     /// `finalize`.
@@ -70,7 +70,7 @@ impl Maintenance {
         let results = ResultPrinter(output);
         match self {
             Self::Config(ConfigCommand::Check(options)) => config_check::check(&options, results).await,
-            Self::Policy(command) => command.run(results, console),
+            Self::Policy(command, client) => command.run(&client, results, console).await,
             Self::Migrate(options) => migrate::migrate(&options, results).await,
             Self::Finalize(options) => migrate::finalize(&options, results).await,
             Self::Archive(options) => archive::archive(options, results, console).await,
@@ -86,6 +86,17 @@ impl ConfigOptions {
     /// If a value is missing or wrong.
     pub fn load(&self) -> Result<Config, ConfigError> {
         Config::load(self.config.as_deref(), &self.set)
+    }
+
+    /// The configuration, and its file if there is one, which a service reads again.
+    ///
+    /// # Errors
+    /// If a value is missing or wrong.
+    pub fn load_for_service(&self) -> Result<(Config, Option<ConfigFile>), ConfigError> {
+        match &self.config {
+            Some(path) => ConfigFile::load(path, &self.set).map(|(config, file)| (config, Some(file))),
+            None => Ok((self.load()?, None)),
+        }
     }
 
     /// The configuration, and the log of a short command: it exports no telemetry and opens no admin port.

@@ -12,7 +12,9 @@ use jiff::tz::TimeZone;
 use crate::{config::ShareWith, domain::PolicyId};
 
 use super::{
+    claims,
     contents::{Contents, Group},
+    depth,
     files::{PolicyFile, Written},
     lists::{self, ListPolicy},
     mentions::Mentions,
@@ -60,6 +62,8 @@ impl PolicySet {
         let (policies, wrong) = policies(&source, &written);
         problems.extend(wrong);
         problems.extend(unknown_groups(&source, &policies));
+        problems.extend(claims::problems(&policies));
+        problems.extend(policies.values().filter_map(depth::problem));
         let (wrong, doubtful) = validate(&policies, &written);
         problems.extend(wrong);
         warnings.extend(doubtful);
@@ -79,13 +83,11 @@ impl PolicySet {
             schema: Cow::Borrowed(schema::SCHEMA),
             zone: source.zone,
         };
-        Ok(Self::of(
-            contents,
-            source.roles,
-            zone,
-            PolicySchema::current(),
-            warnings,
-        ))
+        let set = Self::of(contents, source.roles, zone, PolicySchema::current(), warnings);
+        match claims::too_many(&set.spoken_claims()) {
+            Some(problem) => Err(PolicyProblems(vec![problem])),
+            None => Ok(set),
+        }
     }
 
     /// The set whose [`text`](Self::text) this is, without the role bindings that only read. It decides as the set did, also if
@@ -98,6 +100,43 @@ impl PolicySet {
         let zone = zone(&contents.zone).map_err(|problem| PolicyProblems(vec![problem]))?;
         let schema = PolicySchema::parse(&contents.schema).map_err(|problem| PolicyProblems(vec![problem]))?;
         Ok(Self::of(contents, Vec::new(), zone, Arc::new(schema), Vec::new()))
+    }
+}
+
+impl PolicySet {
+    /// The set whose text this is, with these files in place of its own: the accounts, the groups, the policies of lists and the
+    /// time zone stay.
+    ///
+    /// # Errors
+    /// All problems that were found.
+    pub fn from_text_with(text: &str, files: Vec<PolicyFile>) -> Result<Self, PolicyProblems> {
+        let Contents {
+            accounts,
+            groups,
+            mut policies,
+            zone,
+            ..
+        } = Contents::of_text(text)?;
+        policies.retain(|_, policy| !matches!(policy.origin, PolicyOrigin::File { .. }));
+        let of_config = groups.iter().filter(|(name, _)| lists::is_configured(name));
+        let checked = Self::compile(PolicySource {
+            accounts: accounts.iter().map(|account| (*account, ShareWith::Anyone)).collect(),
+            roles: Vec::new(),
+            groups: of_config.map(|(name, group)| group.configured(name)).collect(),
+            zone: zone.clone(),
+            files,
+        })?;
+        policies.extend(checked.policies().map(|policy| (policy.id.clone(), policy.clone())));
+        let contents = Contents {
+            accounts,
+            groups,
+            policies,
+            schema: Cow::Borrowed(schema::SCHEMA),
+            zone,
+        };
+        let zone = checked.zone().clone();
+        let warnings = checked.warnings().to_vec();
+        Ok(Self::of(contents, Vec::new(), zone, PolicySchema::current(), warnings))
     }
 }
 
@@ -140,16 +179,24 @@ fn of_lists(source: &PolicySource) -> impl Iterator<Item = (ListPolicy, PolicyOr
 fn groups(source: &PolicySource) -> BTreeMap<String, Group> {
     let configured = source.groups.iter().map(|group| {
         let principals = group.principals.iter().map(|pattern| pattern.as_str().to_owned());
+        let claim = group
+            .claim
+            .as_ref()
+            .map(|name| (name.as_str().to_owned(), group.values.clone()));
         let members = Group {
             accounts: group.accounts.clone(),
+            claims: claim.into_iter().collect(),
             principals: principals.collect(),
         };
         (group.name.clone(), members)
     });
     let of_lists = of_lists(source).filter_map(|(policy, _)| {
         let accounts = policy.accounts?;
-        let principals = BTreeSet::new();
-        Some((policy.id, Group { accounts, principals }))
+        let group = Group {
+            accounts,
+            ..Group::default()
+        };
+        Some((policy.id, group))
     });
     configured.chain(of_lists).collect()
 }
@@ -213,6 +260,7 @@ fn unknown_groups(source: &PolicySource, policies: &Policies) -> Vec<PolicyProbl
     let types = [EntityType::PrincipalGroup, EntityType::AccountGroup];
     let is_unknown = |uid: &EntityUid| types.iter().any(|kind| kind.name() == uid.type_name()) && !known.contains(uid);
     let mut problems = Vec::new();
+    // The configuration checks the groups that its own lists name.
     for policy in policies
         .values()
         .filter(|policy| matches!(policy.origin, PolicyOrigin::File { .. }))

@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::ShareWith,
+    config::{GroupConfig, ShareWith},
     domain::{AccountId, PolicyId},
 };
 
@@ -20,7 +20,7 @@ use super::{
 };
 
 /// The place of problems in a text.
-const TEXT: &str = "the text of the policy set";
+pub(super) const TEXT: &str = "the text of the policy set";
 
 /// What a set decides by.
 #[derive(Debug)]
@@ -41,6 +41,9 @@ pub(super) struct Contents {
 #[serde(deny_unknown_fields)]
 pub(super) struct Group {
     pub(super) accounts: BTreeSet<AccountId>,
+    /// The claims that give the group: a principal with one of the values is in it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) claims: BTreeMap<String, BTreeSet<String>>,
     /// The patterns of principals.
     pub(super) principals: BTreeSet<String>,
 }
@@ -54,6 +57,22 @@ struct TextJson<'a> {
     policies: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
     schema: Cow<'a, str>,
     zone: Cow<'a, str>,
+}
+
+impl Group {
+    /// The group as the configuration has it.
+    pub(super) fn configured(&self, name: &str) -> GroupConfig {
+        let principals = self.principals.iter();
+        // The configuration gives a group one claim at most.
+        let claim = self.claims.first_key_value();
+        GroupConfig {
+            name: name.into(),
+            principals: principals.filter_map(|pattern| pattern.parse().ok()).collect(),
+            accounts: self.accounts.clone(),
+            claim: claim.and_then(|(name, _)| name.parse().ok()),
+            values: claim.map(|(_, values)| values.clone()).unwrap_or_default(),
+        }
+    }
 }
 
 impl Contents {

@@ -2,11 +2,12 @@
 
 use cedar_policy::Effect;
 
-use crate::domain::{Action, Decision, PolicyId};
+use crate::domain::{Action, Authentication, Decision, PolicyId};
 
 use super::{
     Mentions,
     decision::PolicyVerdict,
+    near::NearPolicy,
     parts::{Parts, Satisfied},
     query::{CedarQuery, PolicyQuery},
     roles::Privilege,
@@ -26,23 +27,41 @@ struct Matches {
 impl PolicySet {
     /// Decides whether the change may be made.
     pub fn decide(&self, query: PolicyQuery<'_>) -> PolicyVerdict {
+        // By what is recorded, so that the decision can be made again.
+        let recorded = query.authentication.map(|known| Authentication {
+            claims: known.claims.only(self.claims_for(query.action)),
+            credentials: known.credentials.clone(),
+        });
+        let may_read = self.may_read(query);
+        let query = PolicyQuery {
+            authentication: recorded.as_ref(),
+            ..query
+        };
+        self.decide_by_record(query, may_read)
+    }
+
+    /// `may_read`: the caller may be told what AWS reports.
+    fn decide_by_record(&self, query: PolicyQuery<'_>, may_read: bool) -> PolicyVerdict {
         let cedar = match self.asked(query) {
             Ok(cedar) => cedar,
             Err(message) => return self.verdict(query, Vec::new(), Some(message)),
         };
+        if let Some(message) = self.unknown_claim(query) {
+            return self.verdict(query, Vec::new(), Some(message));
+        }
         let mentions = self.mentions(query.action);
         // An absent fact could keep a forbid from matching. Without it, only a revoke may go on.
-        if query.action == Action::Grant && mentions.caller && query.authentication.is_none() {
+        if query.action == Action::Grant && mentions.caller && !query.has_credentials() {
             let fact = "how the caller was authenticated, which is not known: an older version accepted the change";
             return self.verdict(query, Vec::new(), Some(format!("the policy needs to know {fact}")));
         }
         if query.action == Action::Grant
             && let Some((fact, reason)) = query.unknown_fact(mentions)
         {
-            return match self.refusal_without_facts(query, &cedar) {
+            return match self.refusal_without_facts(query, &cedar, may_read) {
                 Some((policies, message)) => self.verdict(query, policies, Some(message)),
                 None => {
-                    let reason = match self.may_read(query) {
+                    let reason = match may_read {
                         true => reason,
                         false => "AWS does not tell it",
                     };
@@ -52,7 +71,7 @@ impl PolicySet {
             };
         }
         let matches = self.matches(&self.parts, query, &cedar);
-        match self.refusal(&matches, query, &cedar) {
+        match self.refusal(&matches, query, &cedar, may_read) {
             Some((policies, message)) => self.verdict(query, policies, Some(message)),
             None => self.verdict(query, matches.permits.ids, None),
         }
@@ -62,12 +81,13 @@ impl PolicySet {
     /// or a forbid that does not speak of them matches.
     pub fn needs(&self, query: PolicyQuery<'_>) -> Mentions {
         let mentions = self.mentions(query.action);
-        if !mentions.image && !mentions.tags {
+        if !mentions.is_about_image() {
             return mentions;
         }
-        let is_decided = self
-            .asked(query)
-            .map_or(true, |cedar| self.refusal_without_facts(query, &cedar).is_some());
+        let is_decided = self.unknown_claim(query).is_some()
+            || self
+                .asked(query)
+                .map_or(true, |cedar| self.refusal_without_facts(query, &cedar, false).is_some());
         match is_decided {
             true => Mentions {
                 image: false,
@@ -78,12 +98,39 @@ impl PolicySet {
         }
     }
 
+    /// The first claim of the caller that the policies for the action speak of, and about which nothing is known.
+    pub fn lacks_claim(&self, query: PolicyQuery<'_>) -> Option<&str> {
+        let mut names = self.claims_for(query.action).iter().map(String::as_str);
+        names.find(|name| query.caller().claim(name).is_none())
+    }
+
+    /// Why a change is refused if a claim is not known. Without it, a forbid could not match.
+    fn unknown_claim(&self, query: PolicyQuery<'_>) -> Option<String> {
+        let (name, reason) = query.unknown_claim(self.claims_for(query.action))?;
+        Some(format!(
+            "the policy needs to know the claim {name:?} of the caller, which is not known: {reason}"
+        ))
+    }
+
+    /// If no policy permits the change: the policies of files that would permit it, with what was missing, the nearest first.
+    /// `may_read` tells whether the reader may see conditions about the image.
+    pub fn near(&self, query: PolicyQuery<'_>, may_read: bool) -> Vec<NearPolicy> {
+        let Ok(cedar) = self.asked(query) else {
+            return Vec::new();
+        };
+        if !self.matches(&self.parts, query, &cedar).permits.ids.is_empty() {
+            return Vec::new();
+        }
+        let groups = self.groups_with(query.key.account);
+        self.near.policies(query, groups, may_read, &cedar)
+    }
+
     /// The request of Cedar, or why there is none.
     fn asked(&self, query: PolicyQuery<'_>) -> Result<CedarQuery, String> {
         let account = query.key.account;
         if !self.recipients().contains_key(&account) {
             let privilege = Privilege::from(query.action);
-            return Err(match self.scope(query.principal, privilege).covers(account) {
+            return Err(match self.scope(query.caller(), privilege).covers(account) {
                 true => format!("account {account} is not configured"),
                 false => privilege.refusal(query.principal, Some(account)),
             });
@@ -92,11 +139,16 @@ impl PolicySet {
     }
 
     /// Why the change is refused whatever the facts about the image are, if it is.
-    fn refusal_without_facts(&self, query: PolicyQuery<'_>, cedar: &CedarQuery) -> Option<(Vec<PolicyId>, String)> {
+    fn refusal_without_facts(
+        &self,
+        query: PolicyQuery<'_>,
+        cedar: &CedarQuery,
+        may_read: bool,
+    ) -> Option<(Vec<PolicyId>, String)> {
         let mut matches = self.matches(&self.without_facts, query, cedar);
         // A condition can depend on one that was left out, so a permit that fails here may match with the facts.
         matches.permits.ids.append(&mut matches.permits.failed);
-        self.refusal(&matches, query, cedar)
+        self.refusal(&matches, query, cedar, may_read)
     }
 
     fn matches(&self, parts: &Parts, query: PolicyQuery<'_>, cedar: &CedarQuery) -> Matches {
@@ -116,6 +168,7 @@ impl PolicySet {
         matches: &Matches,
         query: PolicyQuery<'_>,
         cedar: &CedarQuery,
+        may_read: bool,
     ) -> Option<(Vec<PolicyId>, String)> {
         let Matches { permits, forbids } = matches;
         let mut failed: Vec<_> = permits.failed.iter().chain(&forbids.failed).cloned().collect();
@@ -129,9 +182,7 @@ impl PolicySet {
         if permits.ids.is_empty() {
             let account = query.key.account;
             let mut message = Privilege::from(query.action).refusal(query.principal, Some(account));
-            let near = self
-                .near
-                .missing(query, self.groups_with(account), self.may_read(query), cedar);
+            let near = self.near.missing(query, self.groups_with(account), may_read, cedar);
             message.push_str(&near);
             return Some((forbids.ids.clone(), message));
         }
@@ -144,7 +195,7 @@ impl PolicySet {
 
     /// True if the principal may read what AWS reports in the account.
     fn may_read(&self, query: PolicyQuery<'_>) -> bool {
-        self.scope(query.principal, Privilege::Read).covers(query.key.account)
+        self.scope(query.caller(), Privilege::Read).covers(query.key.account)
     }
 
     fn verdict(&self, query: PolicyQuery<'_>, policies: Vec<PolicyId>, refusal: Option<String>) -> PolicyVerdict {
@@ -156,6 +207,10 @@ impl PolicySet {
         };
         PolicyVerdict {
             decision,
+            claims: query
+                .authentication
+                .map(|known| known.claims.clone())
+                .unwrap_or_default(),
             refusal: refusal.map(bounded),
         }
     }

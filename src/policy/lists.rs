@@ -17,6 +17,11 @@ pub(super) const ROLES: &str = "roles.";
 /// The beginning of the ids of policies that are made of `accounts`.
 pub(super) const ACCOUNTS: &str = "accounts.";
 
+/// True for the name of a group of the configuration, false for one that a list makes.
+pub(super) fn is_configured(group: &str) -> bool {
+    !group.starts_with(ROLES) && !group.starts_with(ACCOUNTS)
+}
+
 /// The id of a policy as a label of metrics. The policies of recipients have one label, because accounts are no labels.
 pub fn label(id: &PolicyId) -> &str {
     match id.as_str().starts_with(ACCOUNTS) {
@@ -42,7 +47,6 @@ pub(super) fn role_policy(binding: &RoleConfig) -> Option<ListPolicy> {
     if !binding.roles.contains(&Role::Operator) || is_nowhere {
         return None;
     }
-    let pattern = binding.principal.as_str();
     let location = match &binding.accounts {
         None => String::new(),
         Some(accounts) => {
@@ -50,36 +54,61 @@ pub(super) fn role_policy(binding: &RoleConfig) -> Option<ListPolicy> {
             format!(" in {}", accounts.join(", "))
         }
     };
-    let says = format!("{pattern} has the role operator{location}.");
+    let who = holder(binding)?;
+    let says = format!("{} has the role operator{location}.", who.words);
     let digest = Sha256::digest(&says);
     let id = digest[..6]
         .iter()
         .fold(format!("{ROLES}operator."), |id, byte| format!("{id}{byte:02x}"));
 
-    let is_name = !pattern.contains('*');
-    let is_anybody = pattern.bytes().all(|byte| byte == b'*');
-    let principal = match is_name {
-        true => format!("principal == Sharewarden::Principal::{}", quoted(pattern)),
-        false => "principal".into(),
-    };
     let resource = match &binding.accounts {
         Some(_) => format!("resource in {}", group(&id)),
         None => "resource".into(),
     };
-    let when = match is_name || is_anybody {
-        true => String::new(),
-        false => format!("\nwhen {{ principal.name like {} }}", quoted(pattern)),
-    };
     let actions = "[Sharewarden::Action::\"grant\", Sharewarden::Action::\"revoke\"]";
     let text = format!(
-        "@id({})\n@says({})\npermit ({principal}, action in {actions}, {resource}){when};",
+        "@id({})\n@says({})\npermit ({}, action in {actions}, {resource}){};",
         quoted(&id),
         quoted(&says),
+        who.principal,
+        who.when,
     );
     Some(ListPolicy {
         id,
         text,
         accounts: binding.accounts.clone(),
+    })
+}
+
+/// Whom a role binding gives its roles.
+struct Holder {
+    /// In the sentence of the policy. Its id follows from the sentence.
+    words: String,
+    principal: String,
+    when: String,
+}
+
+fn holder(binding: &RoleConfig) -> Option<Holder> {
+    if let Some(group) = &binding.group {
+        return Some(Holder {
+            words: format!("The group {group}"),
+            principal: format!("principal in Sharewarden::PrincipalGroup::{}", quoted(group)),
+            when: String::new(),
+        });
+    }
+    let pattern = binding.principal.as_ref()?.as_str();
+    let is_name = !pattern.contains('*');
+    let is_anybody = pattern.bytes().all(|byte| byte == b'*');
+    Some(Holder {
+        words: pattern.to_owned(),
+        principal: match is_name {
+            true => format!("principal == Sharewarden::Principal::{}", quoted(pattern)),
+            false => "principal".into(),
+        },
+        when: match is_name || is_anybody {
+            true => String::new(),
+            false => format!("\nwhen {{ principal.name like {} }}", quoted(pattern)),
+        },
     })
 }
 

@@ -127,8 +127,8 @@ impl Mentions {
                             let is_of_image = !matches!(of, Some("principal" | "context"));
                             self.image |= is_of_image && attribute.is_none_or(|name| DESCRIBED.contains(&name));
                         }
-                        // Only images have tags.
-                        "getTag" | "hasTag" => self.tags = true,
+                        // The tags of the principal are its claims.
+                        "getTag" | "hasTag" => self.tags |= of != Some("principal"),
                         _ => {}
                     }
                     self.read(operands);
@@ -158,7 +158,8 @@ fn read_tag_keys(expression: &Value, keys: &mut BTreeSet<String>) -> Option<()> 
     match expression {
         Value::Array(parts) => parts.iter().try_for_each(|part| read_tag_keys(part, keys)),
         Value::Object(parts) => parts.iter().try_for_each(|(operator, operands)| {
-            if matches!(operator.as_str(), "getTag" | "hasTag") {
+            let is_tag = matches!(operator.as_str(), "getTag" | "hasTag");
+            if is_tag && operands["left"]["Var"] != "principal" {
                 keys.insert(operands["right"]["Value"].as_str()?.to_owned());
             }
             read_tag_keys(operands, keys)

@@ -3,17 +3,20 @@
 //! Changes are decided by policies in Cedar. [`lists`] makes policies of the role bindings and of the recipients of each account,
 //! [`files`] reads those of `policy.directory`, and [`compile`] checks both against the [`schema`] and makes a [`set`] of them.
 //! [`contents`] is its text, and makes the set of it again. [`decide`] decides: a grant needs a permit, and no forbid that
-//! matches. [`parts`] evaluates only what can match, [`mentions`] says which facts are needed, and [`near`] what was missing.
+//! matches. [`parts`] evaluates only what can match, [`mentions`] says which facts are needed, [`claims`] which claims of the
+//! caller, and [`near`] what was missing. [`depth`] keeps out what could not be evaluated.
 //! [`spoken`] lists the policies that speak of a principal. [`roles`] alone decide what a principal may read: Cedar cannot list
 //! the accounts.
 //!
 //! [`Policy`] is a handle to the set in force, which can be replaced while the server runs. A change is decided twice, when it is
 //! accepted and before AWS is called, and the two decisions can differ.
 
+mod claims;
 mod compile;
 mod contents;
 mod decide;
 mod decision;
+mod depth;
 mod files;
 mod lists;
 mod mentions;
@@ -31,16 +34,15 @@ mod tests;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::domain::Principal;
-
 use roles::{Privilege, Scope};
 
 pub use decision::PolicyVerdict;
 pub use files::PolicyFile;
 pub use lists::label;
 pub use mentions::{FactAges, Mentions};
+pub use near::NearPolicy;
 pub use problem::{PolicyProblem, PolicyProblems};
-pub use query::PolicyQuery;
+pub use query::{PolicyCaller, PolicyQuery};
 pub use schema::SCHEMA;
 pub use set::PolicySet;
 pub use source::{NamedPolicy, PolicyOrigin, PolicySource};
@@ -60,14 +62,14 @@ impl Policy {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
     }
 
-    /// The accounts in which the principal has this privilege.
-    pub fn scope(&self, principal: &Principal, privilege: Privilege) -> Scope {
-        self.in_force().scope(principal, privilege)
+    /// The accounts in which the caller has this privilege.
+    pub fn scope(&self, caller: PolicyCaller<'_>, privilege: Privilege) -> Scope {
+        self.in_force().scope(caller, privilege)
     }
 
-    /// True if a role binding names the principal, for any role in any account.
-    pub fn has_binding(&self, principal: &Principal) -> bool {
-        self.in_force().has_binding(principal)
+    /// True if a role binding or a group names the caller, for any role in any account.
+    pub fn has_binding(&self, caller: PolicyCaller<'_>) -> bool {
+        self.in_force().has_binding(caller)
     }
 
     /// Decides whether the change may be made.

@@ -35,6 +35,17 @@ pub(super) struct NearPermits {
     conditions: HashMap<PolicyId, Vec<PermitCondition>>,
 }
 
+/// A policy that would permit a change, with what was missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NearPolicy {
+    /// The id, as in decisions.
+    pub id: PolicyId,
+    /// The conditions that do not hold, in Cedar, each on one line.
+    pub missing: Vec<String>,
+    /// True if a condition about the image does not hold, and is not told.
+    pub hides_conditions: bool,
+}
+
 /// A condition of a permit.
 #[derive(Debug)]
 struct PermitCondition {
@@ -63,8 +74,7 @@ impl NearPermits {
         }
     }
 
-    /// The end of a refusal: the policies that would permit the change, with what was missing; those with the fewest missing
-    /// conditions first. `groups` are those of the owner.
+    /// The end of a refusal: the first of the [policies that were near](Self::policies).
     pub(super) fn missing<'a>(
         &self,
         query: PolicyQuery<'_>,
@@ -72,6 +82,19 @@ impl NearPermits {
         may_read: bool,
         cedar: &CedarQuery,
     ) -> String {
+        let near = self.policies(query, groups, may_read, cedar);
+        near.iter().take(NAMED).map(NearPolicy::words).collect()
+    }
+
+    /// The policies that would permit the change, those with the fewest missing conditions first. `groups` are those of the
+    /// owner. Conditions about the image are told if the reader may read what AWS reports.
+    pub(super) fn policies<'a>(
+        &self,
+        query: PolicyQuery<'_>,
+        groups: impl Iterator<Item = &'a str>,
+        may_read: bool,
+        cedar: &CedarQuery,
+    ) -> Vec<NearPolicy> {
         let account = query.key.account;
         let in_scope = self
             .scopes
@@ -92,17 +115,31 @@ impl NearPermits {
             }
         }
         near.sort_by_key(|(_, missing)| missing.len());
-        let named = near.iter().take(NAMED).map(|(id, missing)| {
-            let is_told = |condition: &&&PermitCondition| may_read || !condition.mentions.is_about_image();
-            let told = missing
-                .iter()
-                .filter(is_told)
-                .map(|condition| format!("`{}`", condition.text));
-            let hidden = missing.iter().any(|condition| !is_told(&condition));
-            let words: Vec<_> = told.chain(hidden.then(|| ABOUT_IMAGE.to_owned())).collect();
-            format!(", or the policy {:?}, which needs {}", id.as_str(), words.join(" and "))
-        });
-        named.collect()
+        let told = |(id, missing): (&PolicyId, Vec<&PermitCondition>)| {
+            let (told, hidden): (Vec<_>, Vec<_>) = missing
+                .into_iter()
+                .partition(|condition| may_read || !condition.mentions.is_about_image());
+            NearPolicy {
+                id: id.clone(),
+                missing: told.into_iter().map(|condition| condition.text.clone()).collect(),
+                hides_conditions: !hidden.is_empty(),
+            }
+        };
+        near.into_iter().map(told).collect()
+    }
+}
+
+impl NearPolicy {
+    fn words(&self) -> String {
+        let told = self.missing.iter().map(|condition| format!("`{condition}`"));
+        let words: Vec<_> = told
+            .chain(self.hides_conditions.then(|| ABOUT_IMAGE.to_owned()))
+            .collect();
+        format!(
+            ", or the policy {:?}, which needs {}",
+            self.id.as_str(),
+            words.join(" and ")
+        )
     }
 }
 

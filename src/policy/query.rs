@@ -1,11 +1,12 @@
 //! What is asked, and the request of Cedar that is made of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{Context, Entities, Entity, EntityAttrEvaluationError, Request, RestrictedExpression};
 
 use crate::domain::{
-    AccountId, Action, Authentication, Cause, Intent, Justification, PermissionKey, Principal, Timestamp,
+    AccountId, Action, Authentication, Cause, Claim, Claims, Intent, Justification, PermissionKey, Principal,
+    Timestamp,
     decision::{Facts, ImageAttributes},
 };
 
@@ -13,6 +14,27 @@ use super::{
     Mentions, PolicySet,
     schema::{self, EntityType},
 };
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub struct PolicyCaller<'a> {
+    /// Its name, as authenticated.
+    pub principal: &'a Principal,
+    /// Its claims. None if they are not known.
+    pub claims: Option<&'a Claims>,
+}
+
+impl<'a> PolicyCaller<'a> {
+    /// What the claim says, if it is known.
+    pub(super) fn claim(self, name: &str) -> Option<&'a Claim> {
+        self.claims?.get(name)
+    }
+
+    /// True if it is known that one of the values of the claim is one of these.
+    pub(super) fn has_value(self, name: &str, of: &BTreeSet<String>) -> bool {
+        matches!(self.claim(name), Some(Claim::Values(values)) if !values.is_disjoint(of))
+    }
+}
 
 /// A change to decide on, with the facts of the decision.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +73,28 @@ impl<'a> PolicyQuery<'a> {
             authentication: intent.authentication.as_ref(),
             facts: None,
         }
+    }
+
+    /// Who asks.
+    pub(super) fn caller(&self) -> PolicyCaller<'a> {
+        PolicyCaller {
+            principal: self.principal,
+            claims: self.authentication.map(|known| &known.claims),
+        }
+    }
+
+    /// True if it is known what the caller proved its name with.
+    pub(super) fn has_credentials(&self) -> bool {
+        self.authentication.is_some_and(|known| !known.credentials.is_empty())
+    }
+
+    /// The first of these claims that is not known, with the reason.
+    pub(super) fn unknown_claim<'n>(&self, names: &'n BTreeSet<String>) -> Option<(&'n str, &'a str)> {
+        names.iter().find_map(|name| match self.caller().claim(name) {
+            Some(Claim::Values(_)) => None,
+            Some(Claim::Unusable(reason)) => Some((name.as_str(), reason.as_str())),
+            None => Some((name.as_str(), "it was not recorded when the change was accepted")),
+        })
     }
 
     /// What is recorded of the facts. Only those that policies speak of were used.
@@ -105,8 +149,8 @@ pub(super) struct CedarQuery {
 impl CedarQuery {
     /// The request for a query. The error is that of Cedar.
     pub(super) fn of(query: PolicyQuery<'_>, set: &PolicySet) -> Result<Self, Box<dyn std::error::Error>> {
-        let PolicyQuery { principal, key, .. } = query;
-        let asking = EntityType::Principal.entity(principal.as_str());
+        let key = query.key;
+        let asking = EntityType::Principal.entity(query.principal.as_str());
         let owner = EntityType::Account.entity(key.account.as_str());
         let recipient = EntityType::Account.entity(key.shared_account.as_str());
         let image = EntityType::Image.entity(key.image.as_str());
@@ -114,7 +158,7 @@ impl CedarQuery {
 
         let tags = query.tags().into_iter().flatten();
         let mut entities = vec![
-            principal_entity(principal, set)?,
+            principal_entity(query.caller(), set)?,
             account(key.account, None, set)?,
             account(
                 key.shared_account,
@@ -137,16 +181,23 @@ impl CedarQuery {
     }
 }
 
-/// A principal, with its groups.
+/// A principal, with its groups and the claims that the set speaks of.
 pub(super) fn principal_entity(
-    principal: &Principal,
+    caller: PolicyCaller<'_>,
     set: &PolicySet,
 ) -> Result<Entity, Box<EntityAttrEvaluationError>> {
-    let name = [("name".into(), text(principal.as_str()))];
-    let groups = set.groups_of(principal);
+    let name = [("name".into(), text(caller.principal.as_str()))];
+    let groups = set.groups_of(caller);
     let groups = groups.map(|name| EntityType::PrincipalGroup.entity(name));
-    let entity = EntityType::Principal.entity(principal.as_str());
-    Ok(Entity::new_with_tags(entity, name, groups, [])?)
+    let entity = EntityType::Principal.entity(caller.principal.as_str());
+    let claims = set.claims().filter_map(|name| match caller.claim(name) {
+        Some(Claim::Values(values)) if !values.is_empty() => {
+            let values = values.iter().map(|value| text(value));
+            Some((name.to_owned(), RestrictedExpression::new_set(values)))
+        }
+        _ => None,
+    });
+    Ok(Entity::new_with_tags(entity, name, groups, claims)?)
 }
 
 fn account(id: AccountId, more: Option<String>, set: &PolicySet) -> Result<Entity, Box<EntityAttrEvaluationError>> {

@@ -10,18 +10,20 @@ use jiff::tz::TimeZone;
 use crate::{
     config::{RoleConfig, ShareWith},
     domain::{
-        AccountId, Action, PolicyDigest, PolicyId, Principal, PrincipalPattern, Timestamp,
+        AccountId, Action, PolicyDigest, PolicyId, Timestamp,
         decision::{Facts, MAX_FACT_BYTES},
     },
 };
 
 use super::{
-    contents::{Contents, Group},
+    claims::{self, PrincipalGroup},
+    contents::Contents,
     lists,
     mentions::{self, FactAges, Mentions},
     near::NearPermits,
     parts::Parts,
     problem::PolicyProblem,
+    query::PolicyCaller,
     roles::{self, Privilege, Scope},
     schema::{ASKED, PolicySchema},
     source::{NamedPolicy, PolicyOrigin, PolicySource},
@@ -42,11 +44,14 @@ pub struct PolicySet {
     fact_ages: [FactAges; ASKED.len()],
     /// The keys of the tags that policies read, by action. None: all.
     tag_keys: [Option<BTreeSet<String>>; ASKED.len()],
+    /// The names of the claims that policies speak of, by action: those that they read, and those of the groups that they name.
+    claims: [BTreeSet<String>; ASKED.len()],
+    read_claims: BTreeSet<String>,
     pub(super) schema: Arc<PolicySchema>,
     roles: Vec<RoleConfig>,
     recipients: BTreeMap<AccountId, ShareWith>,
     /// The groups of principals.
-    principal_groups: BTreeMap<String, Vec<PrincipalPattern>>,
+    principal_groups: BTreeMap<String, PrincipalGroup>,
     /// The groups of accounts by account, without those of recipients.
     groups_with: BTreeMap<AccountId, BTreeSet<String>>,
     zone: TimeZone,
@@ -88,13 +93,6 @@ impl PolicySet {
         let text = contents.text();
         let policies = || contents.policies.values();
         let weakened = policies().filter_map(|policy| mentions::without_facts(&policy.policy));
-        let patterns = |group: &Group| {
-            group
-                .principals
-                .iter()
-                .filter_map(|pattern| pattern.parse().ok())
-                .collect()
-        };
         Self {
             parts: Parts::of(policies().map(|policy| policy.policy.clone()), &schema),
             without_facts: Parts::of(weakened, &schema),
@@ -105,10 +103,12 @@ impl PolicySet {
             mentions: ASKED.map(|action| Mentions::of(policies(), action, &schema)),
             roles,
             recipients: contents.recipients(),
+            claims: ASKED.map(|action| claims::spoken_of(policies(), action, &schema, &contents.groups)),
+            read_claims: policies().flat_map(|policy| claims::read_by(&policy.policy)).collect(),
             principal_groups: contents
                 .groups
                 .iter()
-                .map(|(name, group)| (name.clone(), patterns(group)))
+                .map(|(name, group)| (name.clone(), PrincipalGroup::of(group)))
                 .collect(),
             groups_with: contents.groups_with(),
             zone,
@@ -172,28 +172,43 @@ impl PolicySet {
         self.policies.get(id)
     }
 
-    /// The accounts in which the principal has this privilege. Its own changes may be anywhere if a group permits them.
-    pub fn scope(&self, principal: &Principal, privilege: Privilege) -> Scope {
-        match privilege == Privilege::Own && self.groups_of(principal).next().is_some() {
+    /// The accounts in which the caller has this privilege. Its own changes may be anywhere if a group permits them.
+    pub fn scope(&self, caller: PolicyCaller<'_>, privilege: Privilege) -> Scope {
+        match privilege == Privilege::Own && self.groups_of(caller).next().is_some() {
             true => Scope::Everywhere,
-            false => self.scope_of_roles(principal, privilege),
+            false => self.scope_of_roles(caller, privilege),
         }
     }
 
-    /// The accounts in which the principal has this privilege by its roles.
-    pub fn scope_of_roles(&self, principal: &Principal, privilege: Privilege) -> Scope {
-        roles::scope(&self.roles, principal, privilege)
+    /// The accounts in which the caller has this privilege by its roles.
+    pub fn scope_of_roles(&self, caller: PolicyCaller<'_>, privilege: Privilege) -> Scope {
+        roles::scope(self.bindings_of(caller), privilege)
     }
 
-    /// True if a role binding or a group names the principal.
-    pub fn has_binding(&self, principal: &Principal) -> bool {
-        self.bindings_of(principal).next().is_some() || self.groups_of(principal).next().is_some()
+    /// True if a role binding or a group names the caller.
+    pub fn has_binding(&self, caller: PolicyCaller<'_>) -> bool {
+        self.bindings_of(caller).next().is_some() || self.groups_of(caller).next().is_some()
     }
 
-    /// The role bindings that name the principal.
-    pub fn bindings_of(&self, principal: &Principal) -> impl Iterator<Item = &RoleConfig> {
-        let bindings = self.roles.iter();
-        bindings.filter(|binding| binding.principal.matches(principal))
+    /// The role bindings that name the caller, or a group of it.
+    pub fn bindings_of<'a>(&'a self, caller: PolicyCaller<'a>) -> impl Iterator<Item = &'a RoleConfig> {
+        let is_member = move |name: &String| {
+            let group = self.principal_groups.get(name);
+            group.is_some_and(|group| group.has(caller))
+        };
+        let names = move |binding: &&RoleConfig| {
+            let by_pattern = binding
+                .principal
+                .as_ref()
+                .is_some_and(|it| it.matches(caller.principal));
+            by_pattern || binding.group.as_ref().is_some_and(is_member)
+        };
+        self.roles.iter().filter(names)
+    }
+
+    /// The role bindings. Those that only read are no part of [`text`](Self::text).
+    pub fn roles(&self) -> &[RoleConfig] {
+        &self.roles
     }
 
     /// The accounts, each with the recipients that it allows.
@@ -213,11 +228,26 @@ impl PolicySet {
         &self.zone
     }
 
-    /// The names of the groups of a principal.
-    pub(super) fn groups_of(&self, principal: &Principal) -> impl Iterator<Item = &str> {
+    /// The names of the groups of a caller.
+    pub fn groups_of<'a>(&'a self, caller: PolicyCaller<'a>) -> impl Iterator<Item = &'a str> {
         let groups = self.principal_groups.iter();
-        let named = groups.filter(|(_, patterns)| patterns.iter().any(|pattern| pattern.matches(principal)));
-        named.map(|(name, _)| name.as_str())
+        let with = groups.filter(move |(_, group)| group.has(caller));
+        with.map(|(name, _)| name.as_str())
+    }
+
+    /// The names of the claims that the policies for an action speak of, by themselves or by a group.
+    pub(super) fn claims_for(&self, action: Action) -> &BTreeSet<String> {
+        &self.claims[action as usize]
+    }
+
+    /// The names of all claims that the set speaks of.
+    pub(super) fn spoken_claims(&self) -> BTreeSet<String> {
+        self.claims.iter().flatten().cloned().collect()
+    }
+
+    /// The names of the claims that policies read.
+    pub(super) fn claims(&self) -> impl Iterator<Item = &str> {
+        self.read_claims.iter().map(String::as_str)
     }
 
     /// The names of the groups of an account.

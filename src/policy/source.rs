@@ -1,6 +1,6 @@
 //! What a policy set is made of, and where each policy comes from.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use cedar_policy::{Effect, Policy as CedarPolicy, PolicyId as CedarId};
 
@@ -10,6 +10,7 @@ use crate::{
 };
 
 use super::{
+    contents,
     files::PolicyFile,
     problem::{PolicyProblem, PolicyProblems},
 };
@@ -38,20 +39,32 @@ impl PolicySource {
     /// # Errors
     /// If a file cannot be read.
     pub fn of(config: &Config) -> Result<Self, PolicyProblems> {
-        let files = match &config.policy.directory {
-            Some(directory) => PolicyFile::in_directory(directory).map_err(PolicyProblems)?,
-            None => Vec::new(),
-        };
+        Ok(Self::with_files(config, Self::files_of(config)?))
+    }
+
+    /// The files of `policy.directory`.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn files_of(config: &Config) -> Result<Vec<PolicyFile>, PolicyProblems> {
+        match &config.policy.directory {
+            Some(directory) => PolicyFile::in_directory(directory).map_err(PolicyProblems),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// What the configuration says, with these files.
+    pub fn with_files(config: &Config, files: Vec<PolicyFile>) -> Self {
         let accounts = config.accounts.iter();
-        Ok(Self {
+        Self {
             accounts: accounts
-                .map(|account| (account.id, account.share_with.clone()))
+                .map(|account| (account.id, config.recipients(account)))
                 .collect(),
             roles: config.roles.clone(),
             groups: config.groups.clone(),
             zone: config.policy.zone.clone(),
             files,
-        })
+        }
     }
 }
 
@@ -69,6 +82,18 @@ pub enum PolicyOrigin {
         /// The line at which the policy begins.
         line: usize,
     },
+}
+
+impl fmt::Display for PolicyOrigin {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Role => write!(out, "roles"),
+            Self::Recipients(account) => write!(out, "accounts.share_with of {account}"),
+            // A text does not have the names of files.
+            Self::File { name, .. } if name == contents::TEXT => write!(out, "a file"),
+            Self::File { name, line } => write!(out, "{name}:{line}"),
+        }
+    }
 }
 
 impl PolicyOrigin {

@@ -4,12 +4,12 @@
 use cedar_policy::{Authorizer, Context, Entities, Policy, PolicySet as CedarSet, Request};
 use serde_json::{Value, json};
 
-use crate::domain::{Action, Principal};
+use crate::domain::Action;
 
 use super::{
     lists, mentions,
     parts::own_id,
-    query,
+    query::{self, PolicyCaller},
     schema::{self, EntityType},
     set::PolicySet,
     source::NamedPolicy,
@@ -30,9 +30,9 @@ impl SpokenPolicies {
 }
 
 impl PolicySet {
-    /// The policies that speak of the principal, in the order of their ids. Those made of `share_with` speak of accounts.
-    pub fn policies_of(&self, principal: &Principal) -> Vec<&NamedPolicy> {
-        let Some((request, entities)) = self.asked_of(principal) else {
+    /// The policies that speak of the caller, in the order of their ids. Those made of `share_with` speak of accounts.
+    pub fn policies_of(&self, caller: PolicyCaller<'_>) -> Vec<&NamedPolicy> {
+        let Some((request, entities)) = self.asked_of(caller) else {
             return Vec::new();
         };
         let answer = Authorizer::new().is_authorized(&request, &self.spoken.0, &entities);
@@ -42,13 +42,13 @@ impl PolicySet {
         found
     }
 
-    /// A request of the principal about nothing in particular.
-    fn asked_of(&self, principal: &Principal) -> Option<(Request, Entities)> {
-        let asking = EntityType::Principal.entity(principal.as_str());
+    /// A request of the caller about nothing in particular.
+    fn asked_of(&self, caller: PolicyCaller<'_>) -> Option<(Request, Entities)> {
+        let asking = EntityType::Principal.entity(caller.principal.as_str());
         let action = EntityType::Action.entity(schema::action_name(Action::Grant));
         let image = EntityType::Image.entity("any");
         let request = Request::new(asking, action, image, Context::empty(), None).ok()?;
-        let entities = Entities::from_entities([query::principal_entity(principal, self).ok()?], None).ok()?;
+        let entities = Entities::from_entities([query::principal_entity(caller, self).ok()?], None).ok()?;
         Some((request, entities))
     }
 }

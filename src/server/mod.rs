@@ -24,7 +24,7 @@ use crate::{
     audit::{Audit, ConfirmError, KnownCheckpoints, Tail},
     changes::{ChangeService, Denials},
     clock::Clock,
-    config::Config,
+    config::{Config, ConfigFile},
     domain::ReplicaId,
     forwarder::{self, Forwarder},
     policy::{Policy, PolicyProblems, PolicySet, PolicySource},
@@ -139,6 +139,7 @@ pub fn init_telemetry(config: &Config) -> Result<Telemetry, TelemetryError> {
 /// A server that is connected and does not serve yet.
 pub struct Server {
     config: Config,
+    config_file: Option<ConfigFile>,
     clock: Clock,
     listener: TcpListener,
     address: SocketAddr,
@@ -262,6 +263,7 @@ impl Server {
         audit.tail.measured_by(instruments);
         Ok(Self {
             config: config.clone(),
+            config_file: None,
             clock,
             listener,
             address,
@@ -281,6 +283,13 @@ impl Server {
     /// The bound address of the RPC port.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Reads this file, which the configuration came from, again when it changes.
+    #[must_use]
+    pub fn with_config_file(mut self, file: Option<ConfigFile>) -> Self {
+        self.config_file = file;
+        self
     }
 
     /// Opens the admin port on a socket that is bound already.

@@ -86,7 +86,7 @@ impl Server {
         );
         let services = Services {
             share_permissions: ShareService::new(self.changes, self.config.server.max_wait),
-            audit: AuditApi::new(self.audit, self.config.server.max_wait),
+            audit: AuditApi::new(self.audit, policy.clone(), self.config.server.max_wait),
             access,
             authenticator: self.authentication.authenticator,
             tls: self.authentication.tls,
@@ -202,16 +202,16 @@ impl Server {
             readiness: readiness.clone(),
             instruments: self.metrics.instruments().clone(),
         }));
-        if self.config.policy.directory.is_some() {
-            background.spawn(supervisor.run(PolicyReload {
-                config: self.config.clone(),
-                policy: self.changes.policy.clone(),
-                database: database.clone(),
-                readiness: readiness.clone(),
-                instruments: self.metrics.instruments().clone(),
-                seen: None,
-                tried: None,
-            }));
+        let reload = PolicyReload::new(
+            self.config.clone(),
+            self.config_file.clone(),
+            self.changes.policy.clone(),
+            database.clone(),
+            readiness.clone(),
+            self.metrics.instruments().clone(),
+        );
+        if let Some(reload) = reload {
+            background.spawn(supervisor.run(reload));
         }
         background.spawn(supervisor.run(PendingWatch {
             database: database.clone(),

@@ -17,6 +17,7 @@ use crate::domain::{Action, AwsOperation, ChangeState, Classification, PolicyDig
 
 use super::{
     gauges::{self, ExpiringCounts, SchemaUse},
+    policy_labels::PolicyLabels,
     workers::Workers,
 };
 
@@ -128,6 +129,7 @@ pub(super) struct InstrumentSet {
     leases_lost: Counter<u64>,
     fact_reads: Counter<u64>,
     policy_decisions: Counter<u64>,
+    policy_labels: PolicyLabels,
     watch_lag: Histogram<f64>,
 }
 
@@ -231,6 +233,7 @@ impl Instruments {
                 "{decision}",
                 "Decisions of the policy, by the policy that decided and the outcome. Several policies can decide together.",
             ),
+            policy_labels: PolicyLabels::default(),
             watch_lag: seconds(
                 "sharewarden.watch.lag",
                 "Time from the recording of an entry until it is sent to a watch.",
@@ -294,13 +297,14 @@ impl Instruments {
         self.0.fact_reads.add(1, &fact_attributes(kind, result));
     }
 
-    /// The policy decided about a change. `policies` are those that decided; without one, the label is `none`.
+    /// The policy decided about a change. `policies` are those that decided; without one, the label is `none`. The number of
+    /// labels is bounded, also if the policies are replaced often.
     pub fn decided<'a>(&self, policies: impl Iterator<Item = &'a str>, outcome: PolicyOutcome) {
         let mut policies = policies.peekable();
         let none = policies.peek().is_none().then_some("none");
         for policy in policies.chain(none) {
             let attributes = [
-                KeyValue::new("policy", policy.to_owned()),
+                KeyValue::new("policy", self.0.policy_labels.of(policy)),
                 KeyValue::new("outcome", outcome.as_str()),
             ];
             self.0.policy_decisions.add(1, &attributes);

@@ -11,6 +11,7 @@ mod instruments;
 mod json;
 mod log;
 mod metrics;
+mod policy_labels;
 mod process;
 pub mod trace;
 mod traces;

@@ -180,7 +180,7 @@ mod tests {
     use super::*;
     use crate::{
         clock::Clock,
-        config::{AccountConfig, AwsConfig, ForwarderConfig, ShareWith},
+        config::{AccountConfig, AwsConfig, ForwarderConfig, ShareWithConfig},
         telemetry::Instruments,
     };
 
@@ -193,7 +193,7 @@ mod tests {
             accounts: vec![AccountConfig {
                 id: account,
                 regions: vec![Region::clone(&region)],
-                share_with: ShareWith::Anyone,
+                share_with: ShareWithConfig::Anyone,
                 role_arn: None,
                 external_id: None,
                 endpoint_url: Some(format!("http://{}", listener.local_addr().unwrap())),

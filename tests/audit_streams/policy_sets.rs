@@ -25,6 +25,12 @@ async fn the_text_of_the_set_in_force_is_kept_from_the_start_and_read_in_parts()
     assert_eq!(get(&stack, &digest, 7).await.unwrap(), (rest, 0));
     assert_eq!(get(&stack, &digest, 1 << 29).await.unwrap(), (String::new(), 0));
 
+    // The set in force need not be named.
+    let request = GetPolicySetRequest::default();
+    let answer = stack.audit().await.get_policy_set(as_tester(request)).await.unwrap();
+    let part = answer.into_inner();
+    assert_eq!((part.text.as_str(), part.digest), (set.text(), digest));
+
     // A text of more than two parts, with characters of several bytes.
     let long = "äöü€".repeat(200_000);
     let digest = PolicyDigest::of(&long).to_string();
@@ -58,7 +64,7 @@ async fn an_unknown_set_and_invalid_fields_are_refused_and_a_false_text_cannot_b
         (Code::NotFound, "POLICY_SET_NOT_FOUND")
     );
     assert_eq!(detail(&status, "digest"), unknown);
-    for (digest, start) in [("", 0), ("A", 0), (&*unknown.to_uppercase(), 0), (&*unknown, u64::MAX)] {
+    for (digest, start) in [("A", 0), (&*unknown.to_uppercase(), 0), (&*unknown, u64::MAX)] {
         let status = get(&stack, digest, start).await.unwrap_err();
         assert_eq!(
             (status.code(), reason(&status).as_str()),

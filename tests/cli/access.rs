@@ -22,11 +22,21 @@ fn identity() -> GetCallerIdentityResponse {
             seconds: 1_767_323_045,
             nanos: 0,
         }),
-        role_bindings: vec![RoleBinding {
-            principal: "al*".into(),
-            roles: vec!["operator".into(), "viewer".into()],
-            scope: scope(&["012345678901"]),
-        }],
+        role_bindings: vec![
+            RoleBinding {
+                principal: "al*".into(),
+                roles: vec!["operator".into(), "viewer".into()],
+                scope: scope(&["012345678901"]),
+                ..RoleBinding::default()
+            },
+            RoleBinding {
+                group: "platform".into(),
+                roles: vec!["auditor".into()],
+                scope: scope(&["012345678901"]),
+                ..RoleBinding::default()
+            },
+        ],
+        groups: vec!["pipelines".into(), "platform".into()],
         privileges: vec![PrivilegeScope {
             privilege: Privilege::Grant.into(),
             scope: scope(&[]),
@@ -58,7 +68,9 @@ async fn whoami_tells_the_name_the_credentials_the_roles_what_they_allow_where_a
         vec!["Known by", "a client certificate, a token"],
         vec!["Until", "2026-01-02T03:04:05Z"],
         vec!["Service", &url],
+        vec!["Groups", "pipelines platform"],
         vec!["operator viewer", "al*", "012345678901"],
+        vec!["auditor", "the group platform", "012345678901"],
         vec!["grant", "all"],
         vec!["no-strangers", "forbid", "Partners only."],
     ] {

@@ -109,7 +109,7 @@ async fn a_text_with_another_hash_is_reported_as_tampered() {
 async fn a_field_that_differs_from_the_text_is_reported_as_tampered() {
     let ledger = Ledger::of(5);
     type Lie = fn(&mut AuditEntry);
-    let lies: [(&str, Lie); 20] = [
+    let lies: [(&str, Lie); 23] = [
         ("record_time", |entry| entry.record_time = None),
         ("kind", |entry| entry.kind = "change.succeeded".into()),
         ("schema", |entry| entry.schema = 2),
@@ -129,11 +129,18 @@ async fn a_field_that_differs_from_the_text_is_reported_as_tampered() {
         ("attempts", |entry| change_of(entry).attempts.push(Attempt::default())),
         ("authentication", |entry| {
             let stronger = vec![CredentialKind::Certificate.into()];
-            change_of(entry).authentication = Some(Authentication { credentials: stronger });
+            authentication_of(entry).credentials = stronger;
         }),
         ("authentication", |entry| {
             change_of(entry).authentication = Some(Authentication::default());
         }),
+        ("claims", |entry| {
+            authentication_of(entry).claims[0].values.push("admins".into())
+        }),
+        ("claims", |entry| {
+            authentication_of(entry).claims[1].unusable = "it is large".into()
+        }),
+        ("claims", |entry| drop(authentication_of(entry).claims.pop())),
         ("decision", |entry| {
             change_of(entry).decision = Some(Decision::default())
         }),
@@ -255,6 +262,10 @@ async fn signatures_of_witnesses_are_sent_byte_for_byte() {
         note: ledger.note(),
     };
     assert_eq!(service.asked(), [Asked::Signatures(expected)]);
+}
+
+fn authentication_of(entry: &mut AuditEntry) -> &mut Authentication {
+    change_of(entry).authentication.as_mut().unwrap()
 }
 
 fn decision_of(entry: &mut AuditEntry) -> &mut Decision {

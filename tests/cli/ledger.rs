@@ -244,9 +244,19 @@ pub(crate) fn change_body(index: usize) -> sharewarden::proto::v1::ChangeBody {
         generation: index as u64 + 1,
         authentication: Some(sharewarden::proto::v1::Authentication {
             credentials: vec![sharewarden::proto::v1::CredentialKind::TrustedHeader.into()],
+            claims: vec![claim("groups", &["platform"]), claim("team", &[])],
         }),
         decision: Some(decision()),
         ..sharewarden::proto::v1::ChangeBody::default()
+    }
+}
+
+/// A claim of the example as an API message.
+fn claim(name: &str, values: &[&str]) -> sharewarden::proto::v1::Claim {
+    sharewarden::proto::v1::Claim {
+        name: name.into(),
+        values: values.iter().map(|value| (*value).to_owned()).collect(),
+        unusable: String::new(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The commands under `policy`, by the real program: they need no service.
+//! The commands under `policy` on files, by the real program: they need no service.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -233,4 +233,88 @@ fn an_explanation_has_the_decision_the_policies_that_decided_and_what_was_missin
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(document["decision"]["allowed"], false);
     assert_eq!(document["policies"][0]["id"], "nothing-out-of-hours");
+}
+
+/// Cases and options give the claims of the caller. What they leave out is not known.
+#[test]
+fn cases_and_an_explanation_are_decided_by_the_claims_that_they_give() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "a.cedar",
+        "@id(\"team\") permit (principal in Sharewarden::PrincipalGroup::\"staff\", action, resource)\n\
+         when { principal.hasTag(\"team\") && principal.getTag(\"team\").contains(\"images\") };",
+    );
+    write(
+        "sharewarden.toml",
+        "database.url = \"postgres://u@h/d\"\ncheckpoint.name = \"o\"\ncheckpoint.key_file = \"k\"\nauth.modes = [\"trusted-header\"]\n\
+         policy.directory = \".\"\n[[groups]]\nname = \"staff\"\nclaim = \"groups\"\nvalues = [\"staff\", \"interns\"]\n\
+         [[accounts]]\nid = \"111122223333\"\nregions = [\"eu-central-1\"]\nshare_with = \"anyone\"\n",
+    );
+    let case = |name: &str, claims: &str, decision: &str, policies: &str| {
+        format!("[[cases]]\nname = \"{name}\"\n{claims}decision = \"{decision}\"\npolicies = [{policies}]\n")
+    };
+    let defaults = "[defaults]\nprincipal = \"alice\"\naction = \"grant\"\nrecipient = \"777788889999\"\nreason = \"r\"\n\
+                    image = \"111122223333/eu-central-1/wsi-basewin11\"\ntime = 2026-11-30T10:00:00Z\n";
+    let cases = [
+        case(
+            "a member",
+            "claims = { groups = [\"interns\", \"x\"], team = \"images\" }\n",
+            "allowed",
+            "\"team\"",
+        ),
+        case(
+            "another team",
+            "claims = { groups = \"staff\", team = [\"base\"] }\n",
+            "refused",
+            "",
+        ),
+        case("no claims", "claims = {}\n", "refused", ""),
+        case("not known", "", "refused", ""),
+    ];
+    write("cases.toml", &format!("{defaults}{}", cases.concat()));
+    let tested = run("policy test --config sharewarden.toml cases.toml", folder.path());
+    assert_eq!(tested.code, 0, "{}{}", tested.out, tested.notes);
+
+    let explain = |claims: &str| {
+        let share = "111122223333/eu-central-1/wsi-basewin11 --with 777788889999 --as alice";
+        run(
+            &format!("policy explain --config sharewarden.toml {share} {claims}"),
+            folder.path(),
+        )
+    };
+    for (claims, said) in [
+        (
+            "--claim groups=x --claim groups=staff --claim team=images",
+            "allowed\n\n./a.cedar:1:",
+        ),
+        (
+            "--claim groups=staff --claim team=",
+            "which needs `principal.hasTag(\"team\")`",
+        ),
+        (
+            "",
+            "the policy needs to know the claim \"groups\" of the caller, which is not known",
+        ),
+    ] {
+        let explained = explain(claims);
+        assert!(
+            explained.code == 0 && explained.out.contains(said),
+            "{claims}: {}{}",
+            explained.out,
+            explained.notes
+        );
+    }
+    for wrong in ["--claim groups", "--claim exp=1"] {
+        assert_eq!(explain(wrong).code, 2, "{wrong}");
+    }
+    for (claims, said) in [
+        ("claims = { exp = \"1\" }\n", "must be the name of a claim"),
+        ("claims = { team = 7 }\n", "must be a text or a list of texts"),
+    ] {
+        write("wrong.toml", &format!("{defaults}{}", case("x", claims, "refused", "")));
+        let tested = run("policy test --config sharewarden.toml wrong.toml", folder.path());
+        assert!(tested.code == 1 && tested.notes.contains(said), "{}", tested.notes);
+        assert!(tested.notes.contains("wrong.toml:"), "{}", tested.notes);
+    }
 }

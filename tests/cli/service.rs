@@ -188,6 +188,12 @@ impl SharePermissionService for Scripted {
     async fn list_images(&self, request: Request<ListImagesRequest>) -> Result<Response<ListImagesResponse>, Status> {
         answer!(self, request, Images)
     }
+    async fn explain_policy(
+        &self,
+        _: Request<ExplainPolicyRequest>,
+    ) -> Result<Response<ExplainPolicyResponse>, Status> {
+        Err(Status::unimplemented("tests/service runs the commands about policies"))
+    }
 }
 
 #[tonic::async_trait]

@@ -122,6 +122,7 @@ impl AuditService for Scripted {
             text: text[start..end].into(),
             next_start: if end < text.len() { end as u64 } else { 0 },
             first_use_time: None,
+            digest,
         }))
     }
     async fn get_checkpoint(

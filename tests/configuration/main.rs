@@ -11,7 +11,7 @@ mod types;
 
 use std::{fs, path::Path};
 
-use sharewarden::config::Config;
+use sharewarden::config::{Config, ShareWith};
 
 fn read(file: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
@@ -118,6 +118,38 @@ const TLS: &str = "server.tls.certificate = \"c.pem\"\nserver.tls.key = \"k.pem\
 const CLIENTS: &str = "server.tls.client_ca = \"ca.pem\"\nserver.tls.client_auth = \"required\"\n";
 const JWT: &str = "auth.jwt.issuer = \"i\"\nauth.jwt.audience = \"a\"\nauth.jwt.jwks = \"https://i/jwks.json\"\n";
 const ANYWHERE: &str = "server.listen = \"0.0.0.0:7443\"\n";
+
+#[test]
+fn recipients_can_be_groups_of_accounts_and_a_group_that_does_not_exist_is_told() {
+    let with = |groups: &str, share_with: &str| {
+        Config::from_toml(&format!(
+            "auth.modes = [\"trusted-header\"]\ndatabase.url = \"postgres://x\"\ncheckpoint.name = \"a\"\n\
+             checkpoint.key = \"b\"\ngroups = [{groups}]\n\
+             [[accounts]]\nid = \"111122223333\"\nregions = [\"eu-central-1\"]\nshare_with = {share_with}\n"
+        ))
+    };
+    let partners = "{ name = \"partners\", accounts = [\"444455556666\", \"222233334444\"] }";
+    let config = with(partners, "[\"partners\", \"777788889999\", \"444455556666\"]").unwrap();
+    let accounts = ["222233334444", "444455556666", "777788889999"].map(|id| id.parse().unwrap());
+    assert_eq!(config.recipients(&config.accounts[0]), ShareWith::Only(accounts.into()));
+    assert!(
+        config.to_toml().unwrap().contains("\"partners\""),
+        "it is printed as it was written"
+    );
+    for (groups, share_with, problem) in [
+        (partners, "[\"others\"]", "for account 111122223333 it names \"others\""),
+        (
+            "{ name = \"people\", principals = [\"a\"] }",
+            "[\"people\"]",
+            "for account 111122223333 it names \"people\"",
+        ),
+        (partners, "[\"1234\"]", "twelve digits"),
+        (partners, "\"partners\"", "must be \"anyone\" or a list of accounts"),
+    ] {
+        let error = with(groups, share_with).unwrap_err().to_string();
+        assert!(error.contains("share_with") && error.contains(problem), "{error}");
+    }
+}
 
 #[test]
 fn callers_can_be_authenticated_in_each_way_and_in_several() {
@@ -308,7 +340,47 @@ fn an_unsafe_access_configuration_is_refused_and_the_error_names_the_key() {
         ),
         (
             "groups = [{ name = \"a\" }]\n".into(),
-            "groups.principals or groups.accounts",
+            "groups.principals or groups.claim, or groups.accounts must be there",
+        ),
+        (
+            "groups = [{ name = \"a\", claim = \"b\", values = [\"c\"], accounts = [\"111122223333\"] }]\n".into(),
+            "groups.principals or groups.claim, or groups.accounts must be there",
+        ),
+        (
+            "groups = [{ name = \"a\", claim = \"groups\" }]\n".into(),
+            "groups.values must name at least one value of groups.claim",
+        ),
+        (
+            "groups = [{ name = \"a\", principals = [\"b\"], values = [\"c\"] }]\n".into(),
+            "groups.values must name at least one value of groups.claim, and needs that key",
+        ),
+        (
+            "groups = [{ name = \"a\", claim = \"groups\", values = [\"plat*\"] }]\n".into(),
+            "values are compared exactly",
+        ),
+        (
+            "groups = [{ name = \"a\", claim = \"exp\", values = [\"1\"] }]\n".into(),
+            "must be the name of a claim",
+        ),
+        (
+            "groups = [{ name = \"a\", claim = [\"groups\"], values = [\"1\"] }]\n".into(),
+            "claim",
+        ),
+        (
+            "roles = [{ principal = \"a\", group = \"b\", roles = [\"viewer\"] }]\n".into(),
+            "roles.principal or roles.group must be in each entry",
+        ),
+        (
+            "roles = [{ roles = [\"viewer\"] }]\n".into(),
+            "roles.principal or roles.group must be in each entry",
+        ),
+        (
+            "roles = [{ group = \"nobody\", roles = [\"viewer\"] }]\n".into(),
+            "roles.group must be the name of a group of principals ([[groups]]); it is \"nobody\"",
+        ),
+        (
+            "groups = [{ name = \"a\", accounts = [\"111122223333\"] }]\nroles = [{ group = \"a\", roles = [\"viewer\"] }]\n".into(),
+            "roles.group must be the name of a group of principals",
         ),
         ("roles = [{ principal = \"a\", roles = [\"admin\"] }]\n".into(), "admin"),
         (

@@ -21,8 +21,9 @@ const WRITTEN: &[(&str, &str)] = &[
     ("SocketAddr", "address and port"),
     ("AccountId", "text"),
     ("Region", "text"),
+    ("ClaimName", "text"),
     ("PrincipalPattern", "text"),
-    ("ShareWith", "`\"anyone\"` or list of texts"),
+    ("ShareWithConfig", "`\"anyone\"` or list of texts"),
 ];
 
 /// A section of the file, such as `[server]` or `[[accounts]]`.

@@ -1,7 +1,6 @@
 //! A server with the real edge, and a service that answers without a store.
 
 use std::{
-    collections::BTreeSet,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
@@ -67,7 +66,7 @@ impl Server {
                 endless: endless.clone(),
             },
             access: AccessApi::new(policy.clone(), [], Clock::system(), Duration::from_secs(1)),
-            audit: AuditApi::new(storeless_audit(), Duration::from_secs(1)),
+            audit: AuditApi::new(storeless_audit(), policy.clone(), Duration::from_secs(1)),
             authenticator: guard.authenticator,
             policy,
             tls: guard.tls,
@@ -160,11 +159,7 @@ impl Default for Guard {
 }
 
 pub(crate) fn binding(principal: &str, roles: &[Role]) -> RoleConfig {
-    RoleConfig {
-        principal: principal.parse().unwrap(),
-        roles: roles.iter().copied().collect::<BTreeSet<_>>(),
-        accounts: None,
-    }
+    RoleConfig::of(principal.parse().unwrap(), roles.iter().copied())
 }
 
 /// A request of a caller that names its principal.
@@ -245,6 +240,13 @@ impl SharePermissionService for Storeless {
     }
 
     async fn list_images(&self, _: Request<ListImagesRequest>) -> Result<Response<ListImagesResponse>, Status> {
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn explain_policy(
+        &self,
+        _: Request<ExplainPolicyRequest>,
+    ) -> Result<Response<ExplainPolicyResponse>, Status> {
         Ok(Response::new(Default::default()))
     }
 }

@@ -180,11 +180,7 @@ async fn over_the_budget_an_accepted_request_is_replayed_and_a_refused_one_is_ju
     let first = granted.unwrap().into_inner();
 
     let policy = |role| {
-        let binding = RoleConfig {
-            principal: "*".parse().unwrap(),
-            roles: [role].into(),
-            accounts: None,
-        };
+        let binding = RoleConfig::of("*".parse().unwrap(), [role]);
         PolicySet::new([(ACCOUNT.parse().unwrap(), ShareWith::Anyone)], [binding])
     };
     stack.policy().replace(policy(Role::Viewer));

@@ -91,11 +91,7 @@ async fn a_decision_is_on_record_with_its_policies_and_the_text_of_its_set_is_ke
 
     let mut to_stranger = grant();
     to_stranger.shared_account_id = OTHER_RECIPIENT.into();
-    let operator = RoleConfig {
-        principal: "*".parse().unwrap(),
-        roles: [Role::Operator].into(),
-        accounts: None,
-    };
+    let operator = RoleConfig::of("*".parse().unwrap(), [Role::Operator]);
     let share_with = ShareWith::Only([RECIPIENT.parse().unwrap()].into());
     let narrow = PolicySet::new([(ACCOUNT.parse().unwrap(), share_with)], [operator]);
     let digest = narrow.digest().to_string();

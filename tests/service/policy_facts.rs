@@ -29,7 +29,7 @@ fn set(policies: &str) -> PolicySet {
     let testers = GroupConfig {
         name: "testers".into(),
         principals: vec!["tester@*".parse().unwrap()],
-        accounts: Default::default(),
+        ..GroupConfig::default()
     };
     PolicySet::compile(PolicySource {
         accounts: BTreeMap::from([(ACCOUNT.parse().unwrap(), ShareWith::Anyone)]),

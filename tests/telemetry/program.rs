@@ -40,7 +40,7 @@ pub(crate) struct Served {
     pub(crate) child: Child,
     pub(crate) address: String,
     pub(crate) admin: Option<SocketAddr>,
-    _config: tempfile::NamedTempFile,
+    config: tempfile::NamedTempFile,
     log: Lines<BufReader<ChildStderr>>,
 }
 
@@ -62,7 +62,7 @@ impl Served {
             child,
             address: String::new(),
             admin: None,
-            _config: file,
+            config: file,
             log,
         }
     }
@@ -72,6 +72,11 @@ impl Served {
         let line = self.line(message).await;
         self.address = format!("http://{}", line["address"].as_str().unwrap_or_default());
         self.admin = line["admin"].as_str().map(|address| address.parse().unwrap());
+    }
+
+    /// Writes the configuration file again.
+    pub(crate) fn write_config(&self, text: &str) {
+        std::fs::write(self.config.path(), text).unwrap();
     }
 
     pub(crate) async fn client(&self) -> Client {

@@ -17,7 +17,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use sharewarden::{
     clock::Clock,
-    config::{AccountConfig, AwsConfig, ForwarderConfig, ShareWith},
+    config::{AccountConfig, AwsConfig, ForwarderConfig, ShareWithConfig},
     domain::{AccountId, AwsError, AwsErrorKind, AwsResponse, PermissionKey, Region},
     telemetry::Instruments,
     workspaces::{BaseCredentials, WorkSpaces, WorkSpacesSettings},
@@ -47,7 +47,7 @@ fn account_settings(id: &str) -> AccountConfig {
     AccountConfig {
         id: account(id),
         regions: vec![region(REGION)],
-        share_with: ShareWith::Anyone,
+        share_with: ShareWithConfig::Anyone,
         role_arn: None,
         external_id: None,
         endpoint_url: None,

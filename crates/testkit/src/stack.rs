@@ -4,7 +4,12 @@
 use std::{net::SocketAddr, time::Duration};
 
 use sharewarden::{
-    clock::Clock, config::Config, ledger::SigningKey, policy::Policy, server::Server, workspaces::BaseCredentials,
+    clock::Clock,
+    config::{Config, ConfigFile},
+    ledger::SigningKey,
+    policy::Policy,
+    server::Server,
+    workspaces::BaseCredentials,
 };
 use sharewarden_client::proto::v1::{
     Checkpoint, GetChangeRequest, GetCheckpointRequest, GetCheckpointResponse, GrantSharePermissionRequest,
@@ -80,8 +85,14 @@ pub struct RunningServer {
 impl RunningServer {
     /// Starts a server and waits until it serves.
     pub async fn start(config: &Config, clock: Clock) -> Self {
+        Self::start_watching(config, None, clock).await
+    }
+
+    /// Starts a server that reads this file, which the configuration came from, again.
+    pub async fn start_watching(config: &Config, file: Option<ConfigFile>, clock: Clock) -> Self {
         let listener = TcpListener::bind(config.server.listen).await.unwrap();
         let server = Server::build(config, credentials(), clock, listener).await.unwrap();
+        let server = server.with_config_file(file);
         let (address, policy) = (server.address(), server.policy());
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();

@@ -9,7 +9,7 @@ use crate::{
         justification,
         table::Cells,
     },
-    domain::{Decision, EntryKind, PolicyId},
+    domain::{Claims, Decision, EntryKind, PolicyId},
     ledger::merkle::hex,
 };
 
@@ -147,6 +147,11 @@ impl CanonicalBody {
         self.0.get(name).cloned()
     }
 
+    /// A value inside the body as it is, by its JSON pointer.
+    pub(super) fn value_at(&self, pointer: &str) -> Option<Value> {
+        self.0.pointer(pointer).cloned()
+    }
+
     /// A number member; `None` if it is absent or has another JSON type.
     pub(super) fn number(&self, name: &str) -> Option<u64> {
         self.0.get(name)?.as_u64()
@@ -156,6 +161,13 @@ impl CanonicalBody {
     pub(super) fn credentials(&self) -> Vec<&str> {
         let kinds = self.0.pointer("/authentication/credentials").and_then(Value::as_array);
         kinds.into_iter().flatten().filter_map(Value::as_str).collect()
+    }
+
+    /// The claims of the caller.
+    pub(super) fn claims(&self) -> Claims {
+        let claims = self.0.pointer("/authentication/claims");
+        let claims = claims.and_then(|claims| Claims::deserialize(claims).ok());
+        claims.unwrap_or_default()
     }
 
     /// The decision of the policy. None if the body has none.

@@ -159,6 +159,7 @@ fn change_rows(change: &ChangeBody) -> TableRow {
             "Credentials",
             render::credentials(change.authentication.as_ref()).into(),
         ),
+        ("Claims", render::claims(change.authentication.as_ref()).into()),
     ];
     rows.extend(justification::rows(change));
     rows.extend([

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     cli::justification,
-    domain::{self, PolicyId, Timestamp, decision::ImageAttributes},
+    domain::{self, Claim, Claims, PolicyId, Timestamp, decision::ImageAttributes},
     ledger::merkle::hex,
     proto::v1::{
         self, Access, Action, Attempt, AuditEntry, Authentication, Cause, ChangeBody, CheckpointConfirmedBody,
@@ -66,6 +66,7 @@ fn first_mismatch_of_change(change: &ChangeBody, body: &CanonicalBody) -> Option
             "authentication",
             are_credentials(change.authentication.as_ref(), &body.credentials()),
         ),
+        ("claims", are_claims(change.authentication.as_ref(), &body.claims())),
         (
             "decision",
             is_decision(change.decision.as_ref(), body.decision().as_ref()),
@@ -141,7 +142,7 @@ fn is_time(time: Option<&pbjson_types::Timestamp>, said: &str) -> bool {
 
 /// A service that does not know the member yet leaves out the field.
 fn are_credentials(authentication: Option<&Authentication>, names: &[&str]) -> bool {
-    let Some(Authentication { credentials }) = authentication else {
+    let Some(Authentication { credentials, .. }) = authentication else {
         return true;
     };
     credentials.len() == names.len()
@@ -149,6 +150,19 @@ fn are_credentials(authentication: Option<&Authentication>, names: &[&str]) -> b
             .iter()
             .zip(names)
             .all(|(&number, name)| is_named(number, "CREDENTIAL_KIND", CredentialKind::from_str_name, Some(name)))
+}
+
+/// A service that does not know the member yet leaves out the field.
+fn are_claims(authentication: Option<&Authentication>, said: &Claims) -> bool {
+    let claims = authentication.map_or(&[][..], |known| &known.claims);
+    let is_said = |(claim, (name, said)): (&v1::Claim, (&str, &Claim))| {
+        let is_claim = match said {
+            Claim::Values(values) => claim.unusable.is_empty() && values.iter().eq(&claim.values),
+            Claim::Unusable(reason) => claim.values.is_empty() && claim.unusable == *reason,
+        };
+        claim.name == name && is_claim
+    };
+    claims.is_empty() || (claims.len() == said.iter().count() && claims.iter().zip(said.iter()).all(is_said))
 }
 
 /// A service that does not know the member yet leaves out the field.

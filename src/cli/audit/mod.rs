@@ -18,7 +18,7 @@ mod key;
 mod ledger_stream;
 mod list;
 mod ocsf;
-mod policy_sets;
+pub(super) mod policy_sets;
 mod proof;
 mod show;
 mod state;

@@ -195,6 +195,7 @@ fn unmapped(origin: &str, line: &CanonicalEntry, hash: &Hash) -> Value {
                 .filter(|kinds| !kinds.is_empty())
                 .map(Value::from),
         ),
+        ("claims", body.value_at("/authentication/claims")),
         ("decision", body.value("decision")),
     ];
     // The event has the reason as its message.

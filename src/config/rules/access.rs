@@ -3,14 +3,17 @@
 use std::{collections::BTreeSet, ops::RangeInclusive, time::Duration};
 
 use crate::{
-    config::{AuthMode, ClientAuth, Config},
-    domain::Principal,
+    config::{AuthMode, ClientAuth, Config, ShareWithConfig},
+    domain::{Principal, PrincipalPattern},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Maximum characters of a value of a claim.
+const MAX_VALUE: usize = 256;
 
 /// At least the largest answer.
 const UNSENT_BYTES: RangeInclusive<usize> = 4 * 1024 * 1024..=16 * 1024 * 1024 * 1024;
@@ -189,12 +192,24 @@ fn bounds(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
 fn roles(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
     let configured: BTreeSet<_> = config.accounts.iter().map(|account| account.id).collect();
     for role in &config.roles {
-        let principal = &role.principal;
+        let principal = role.principal.as_ref().map(PrincipalPattern::as_str);
+        let (principal, group) = (principal.unwrap_or_default(), role.group.as_deref().unwrap_or_default());
         check(
-            principal.as_str() != Principal::SERVICE,
+            role.principal.is_some() != role.group.is_some(),
+            "roles.principal",
+            "or roles.group must be in each entry, and only one of the two".into(),
+        );
+        check(
+            principal != Principal::SERVICE,
             "roles.principal",
             format!("must not be {principal}, the name of the service itself"),
         );
+        check(
+            role.group.is_none() || is_of_principals(config, group),
+            "roles.group",
+            format!("must be the name of a group of principals ([[groups]]); it is {group:?}"),
+        );
+        let principal = format!("{principal}{group}");
         check(
             !role.roles.is_empty(),
             "roles.roles",
@@ -232,13 +247,59 @@ fn groups(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
             format!("must be unique; {name:?} is there twice"),
         );
         check(
-            group.principals.is_empty() != group.accounts.is_empty(),
+            group.accounts.is_empty() != (group.principals.is_empty() && group.claim.is_none()),
             "groups.principals",
             format!(
-                "or groups.accounts must name at least one, and only one of the two keys may; this is about {name:?}"
+                "or groups.claim, or groups.accounts must be there, and not accounts beside one of the other two; this is about \
+                 {name:?}"
             ),
         );
+        check(
+            group.claim.is_some() != group.values.is_empty(),
+            "groups.values",
+            format!("must name at least one value of groups.claim, and needs that key; this is about {name:?}"),
+        );
+        for value in &group.values {
+            check(
+                (1..=MAX_VALUE).contains(&value.chars().count())
+                    && !value.contains(|c: char| c == '*' || c.is_control()),
+                "groups.values",
+                format!(
+                    "must have 1 to {MAX_VALUE} characters each, without * (values are compared exactly) and control characters; \
+                     this is about {name:?}"
+                ),
+            );
+        }
     }
+    recipients(config, check);
+}
+
+/// The groups that recipients name.
+fn recipients(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
+    for account in &config.accounts {
+        let ShareWithConfig::Only { groups, .. } = &account.share_with else {
+            continue;
+        };
+        for name in groups {
+            let is_known = config
+                .groups
+                .iter()
+                .any(|group| group.name == *name && !group.accounts.is_empty());
+            check(
+                is_known,
+                "accounts.share_with",
+                format!(
+                    "must have accounts, and names of groups of accounts ([[groups]]); for account {} it names {name:?}",
+                    account.id
+                ),
+            );
+        }
+    }
+}
+
+fn is_of_principals(config: &Config, name: &str) -> bool {
+    let named = config.groups.iter().find(|group| group.name == name);
+    named.is_some_and(|group| group.accounts.is_empty())
 }
 
 fn within(key: &str, value: Duration, range: RangeInclusive<Duration>, check: &mut impl FnMut(bool, &str, String)) {

@@ -43,11 +43,12 @@ impl Validity {
 pub(super) fn identity(der: &[u8]) -> Result<Identity, AuthenticationFailure> {
     let certificate = Certificate::from_der(der).map_err(|_| AuthenticationFailure::CertificateInvalid)?;
     let validity = validity(&certificate).ok_or(AuthenticationFailure::CertificateInvalid)?;
-    Ok(Identity {
-        principal: principal(&certificate)?,
-        credentials: vec![CredentialKind::Certificate],
-        until: Some(validity.until),
-    })
+    let until = Some(validity.until);
+    Ok(Identity::without_claims(
+        principal(&certificate)?,
+        CredentialKind::Certificate,
+        until,
+    ))
 }
 
 fn validity(certificate: &Certificate) -> Option<Validity> {

@@ -11,7 +11,7 @@ mod tls;
 mod token;
 mod token_keys;
 
-use crate::domain::{CredentialKind, Principal, Timestamp};
+use crate::domain::{Authentication, Claims, CredentialKind, Principal, Timestamp};
 
 pub use tls::{ServerTls, TlsProblem, TlsStream};
 pub use token::Tokens;
@@ -22,10 +22,24 @@ pub use token_keys::{TokenKeys, TokenKeysProblem};
 pub struct Identity {
     /// The name in the credentials.
     pub principal: Principal,
-    /// The kinds of the credentials. At least one.
-    pub credentials: Vec<CredentialKind>,
+    /// The kinds of the credentials, at least one, and all claims of the token.
+    pub authentication: Authentication,
     /// When the credentials expire. `None`: never.
     pub until: Option<Timestamp>,
+}
+
+impl Identity {
+    /// The identity in a credential without claims.
+    pub(super) fn without_claims(principal: Principal, kind: CredentialKind, until: Option<Timestamp>) -> Self {
+        Self {
+            principal,
+            authentication: Authentication {
+                claims: Claims::all([]),
+                credentials: vec![kind],
+            },
+            until,
+        }
+    }
 }
 
 /// Why authentication failed. For the log and the metric; the caller does not see it.

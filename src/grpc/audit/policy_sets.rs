@@ -23,7 +23,10 @@ pub(super) async fn policy_set(
     let caller = api.caller(&request)?;
     let request = request.get_ref();
     let mut fields = FieldReader::default();
-    let digest: Option<PolicyDigest> = fields.required("digest", &request.digest);
+    let digest: Option<PolicyDigest> = match request.digest.is_empty() {
+        true => Some(api.policy.in_force().digest()),
+        false => fields.required("digest", &request.digest),
+    };
     let start = u32::try_from(request.start).ok().filter(|start| *start < 1 << 30);
     if start.is_none() {
         fields.violate("start", format!("must be less than {}; got {}", 1 << 30, request.start));
@@ -37,5 +40,6 @@ pub(super) async fn policy_set(
         text: part.text,
         next_start: if next < part.length { next } else { 0 },
         first_use_time: Some(timestamp(part.first_used_at)),
+        digest: digest.to_string(),
     }))
 }

@@ -13,6 +13,7 @@ use crate::{
         caller::{Caller, with_timeout},
         status,
     },
+    policy::Policy,
     proto::v1::{self, audit_service_server::AuditService},
     store::audit::EntryFilter,
 };
@@ -28,13 +29,18 @@ const SUMMARY_BYTES: usize = 70 * MAX_COUNTS as usize;
 #[derive(Debug, Clone)]
 pub struct AuditApi {
     pub(super) audit: Audit,
+    pub(super) policy: Policy,
     max_timeout: Duration,
 }
 
 impl AuditApi {
     /// `max_timeout` is the maximum time for the work on a call, whatever its deadline.
-    pub fn new(audit: Audit, max_timeout: Duration) -> Self {
-        Self { audit, max_timeout }
+    pub fn new(audit: Audit, policy: Policy, max_timeout: Duration) -> Self {
+        Self {
+            audit,
+            policy,
+            max_timeout,
+        }
     }
 
     pub(super) fn caller<T: NamesAccounts>(&self, request: &Request<T>) -> Result<Caller, Status> {

@@ -6,8 +6,8 @@ use tonic::Status;
 
 use crate::{
     domain::{
-        AccountId, ChangeId, ChangeState, Justification, PermissionKey, PermissionState, Region, RequestId, ShareEnd,
-        Timestamp, basis::MAX_TTL, image::Ownership,
+        AccountId, Action, ChangeId, ChangeState, CredentialKind, Justification, PermissionKey, PermissionState,
+        Principal, Region, RequestId, ShareEnd, Timestamp, basis::MAX_TTL, image::Ownership,
     },
     policy::PolicySet,
     proto::v1::{self, change, share_permission::State},
@@ -143,6 +143,47 @@ pub(super) fn list_changes(
     )
 }
 
+/// A parsed `ExplainPolicy`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ParsedExplain {
+    pub(super) action: Action,
+    pub(super) key: PermissionKey,
+    pub(super) justification: Justification,
+    /// None: the caller.
+    pub(super) principal: Option<Principal>,
+    /// Empty: the default.
+    pub(super) credentials: Vec<CredentialKind>,
+    pub(super) end: Option<ShareEnd>,
+}
+
+pub(super) fn explain(request: &v1::ExplainPolicyRequest) -> Result<ParsedExplain, Status> {
+    let mut fields = FieldReader::default();
+    let action = fields.action("action", request.action);
+    let key = fields.key(
+        &request.account_id,
+        &request.region,
+        &request.image_id,
+        &request.shared_account_id,
+    );
+    let justification = justification::read!(fields, request);
+    let principal = fields.optional("principal", &request.principal);
+    let credentials = fields.credentials("credentials", &request.credentials);
+    let expire_time = fields.bound("expire_time", request.expire_time.as_ref());
+    if expire_time.is_some() && action == Some(Action::Revoke) {
+        fields.violate("expire_time", "must not be set for a revoke");
+    }
+    fields.finish(|| {
+        Some(ParsedExplain {
+            action: action?,
+            key: key?,
+            justification: justification?,
+            principal,
+            credentials,
+            end: expire_time.map(ShareEnd::At),
+        })
+    })
+}
+
 pub(super) fn list_images(request: &v1::ListImagesRequest) -> Result<(AccountId, Region, Ownership), Status> {
     let mut fields = FieldReader::default();
     let account = fields.required("account_id", &request.account_id);
@@ -245,6 +286,40 @@ impl FieldReader {
                 Order::NewestFirst
             }
         }
+    }
+
+    /// One action, which is required.
+    fn action(&mut self, field: &str, number: i32) -> Option<Action> {
+        match v1::Action::try_from(number) {
+            Ok(v1::Action::Grant) => Some(Action::Grant),
+            Ok(v1::Action::Revoke) => Some(Action::Revoke),
+            Ok(v1::Action::Unspecified) | Err(_) => {
+                self.violate_choice(field, "Action", number);
+                None
+            }
+        }
+    }
+
+    /// Without duplicates, in the order of [`CredentialKind::ALL`].
+    fn credentials(&mut self, field: &str, numbers: &[i32]) -> Vec<CredentialKind> {
+        if numbers.len() > MAX_VALUES {
+            let rule = format!("must be at most {MAX_VALUES} values; got {}", numbers.len());
+            self.violate(field, rule);
+            return Vec::new();
+        }
+        let named = self.choices(
+            field,
+            "CredentialKind",
+            numbers,
+            |number| match v1::CredentialKind::try_from(number).ok()? {
+                v1::CredentialKind::Unspecified => None,
+                v1::CredentialKind::Certificate => Some(CredentialKind::Certificate),
+                v1::CredentialKind::Token => Some(CredentialKind::Token),
+                v1::CredentialKind::TrustedHeader => Some(CredentialKind::TrustedHeader),
+            },
+        );
+        let all = CredentialKind::ALL.iter().copied();
+        all.filter(|kind| named.contains(kind)).collect()
     }
 
     fn ownership(&mut self, field: &str, number: i32) -> Ownership {

@@ -5,10 +5,11 @@ use std::time::Duration;
 use crate::{
     changes::{ChangePage, CompletedChange, PermissionPage, ValidatedChange},
     domain::{
-        self, Access, ChangeState, Classification, CredentialKind, PermissionState, PolicyId, Timestamp,
+        self, Access, ChangeState, Claim, Classification, CredentialKind, PermissionState, PolicyId, Timestamp,
         decision::ImageAttributes,
         prediction::{Finding, FindingCode, Severity},
     },
+    policy::NamedPolicy,
     proto::v1::{self, ErrorReason, attempt, change, finding, share_permission},
     store::{
         changes::{ChangeStatus, Progress},
@@ -162,6 +163,19 @@ pub(super) fn authentication(authentication: &domain::Authentication) -> v1::Aut
     let credentials = authentication.credentials.iter();
     v1::Authentication {
         credentials: credentials.map(|&kind| credential(kind).into()).collect(),
+        claims: authentication.claims.iter().map(claim).collect(),
+    }
+}
+
+fn claim((name, claim): (&str, &Claim)) -> v1::Claim {
+    let (values, unusable) = match claim {
+        Claim::Values(values) => (values.iter().cloned().collect(), String::new()),
+        Claim::Unusable(reason) => (Vec::new(), reason.clone()),
+    };
+    v1::Claim {
+        name: name.to_owned(),
+        values,
+        unusable,
     }
 }
 
@@ -197,6 +211,13 @@ pub(super) fn credential(kind: CredentialKind) -> v1::CredentialKind {
         CredentialKind::Certificate => v1::CredentialKind::Certificate,
         CredentialKind::Token => v1::CredentialKind::Token,
         CredentialKind::TrustedHeader => v1::CredentialKind::TrustedHeader,
+    }
+}
+
+pub(super) fn policy_effect(policy: &NamedPolicy) -> v1::PolicyEffect {
+    match policy.forbids() {
+        true => v1::PolicyEffect::Forbid,
+        false => v1::PolicyEffect::Permit,
     }
 }
 

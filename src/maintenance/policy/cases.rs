@@ -9,11 +9,11 @@ use toml::{Spanned, value::Datetime};
 use super::BoxError;
 use crate::{
     domain::{
-        AccountId, Action, Authentication, Cause, CredentialKind, ImageId, Justification, PermissionKey, PolicyId,
-        Principal, Reason, Region, Ticket, Timestamp,
+        AccountId, Action, Authentication, Cause, Claim, ClaimName, Claims, CredentialKind, ImageId, Invalid,
+        Justification, PermissionKey, PolicyId, Principal, Reason, Region, Ticket, Timestamp,
         decision::{Facts, ImageAttributes},
     },
-    policy::{PolicyQuery, PolicySet, PolicyVerdict},
+    policy::{NearPolicy, PolicyQuery, PolicySet, PolicyVerdict},
 };
 
 /// Why a fact of a case is not known.
@@ -25,6 +25,8 @@ pub(super) struct RequestCase {
     pub(super) principal: Principal,
     /// None: not known.
     pub(super) credentials: Option<Vec<CredentialKind>>,
+    /// None: not known.
+    pub(super) claims: Option<Claims>,
     pub(super) action: Action,
     pub(super) key: PermissionKey,
     pub(super) justification: Justification,
@@ -36,11 +38,21 @@ pub(super) struct RequestCase {
 impl RequestCase {
     /// The decision of the set.
     pub(super) fn decide(&self, set: &PolicySet) -> PolicyVerdict {
-        let authentication = self
-            .credentials
-            .clone()
-            .map(|credentials| Authentication { credentials });
-        set.decide(PolicyQuery {
+        self.ask(|query| set.decide(query))
+    }
+
+    /// The policies that would permit it.
+    pub(super) fn near(&self, set: &PolicySet) -> Vec<NearPolicy> {
+        self.ask(|query| set.near(query, true))
+    }
+
+    fn ask<T>(&self, ask: impl FnOnce(PolicyQuery<'_>) -> T) -> T {
+        let is_known = self.credentials.is_some() || self.claims.is_some();
+        let authentication = is_known.then(|| Authentication {
+            claims: self.claims.clone().unwrap_or_default(),
+            credentials: self.credentials.clone().unwrap_or_default(),
+        });
+        ask(PolicyQuery {
             principal: &self.principal,
             action: self.action,
             key: &self.key,
@@ -129,6 +141,7 @@ struct CaseFile {
 struct RequestToml {
     principal: Option<RuledText<Principal>>,
     credentials: Option<Vec<RuledText<CredentialName>>>,
+    claims: Option<BTreeMap<RuledName, ClaimToml>>,
     action: Option<ActionToml>,
     image: Option<RuledText<ImagePath>>,
     recipient: Option<RuledText<AccountId>>,
@@ -149,6 +162,7 @@ struct CaseToml {
     policies: Option<Vec<String>>,
     principal: Option<RuledText<Principal>>,
     credentials: Option<Vec<RuledText<CredentialName>>>,
+    claims: Option<BTreeMap<RuledName, ClaimToml>>,
     action: Option<ActionToml>,
     image: Option<RuledText<ImagePath>>,
     recipient: Option<RuledText<AccountId>>,
@@ -158,6 +172,27 @@ struct CaseToml {
     end: Option<Datetime>,
     facts: Option<FactsToml>,
     tags: Option<BTreeMap<String, String>>,
+}
+
+/// The name of a claim, as a key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+struct RuledName(ClaimName);
+
+impl TryFrom<String> for RuledName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|error: Invalid| error.to_string())
+    }
+}
+
+/// The values of a claim: a text or a list of texts. An empty list is a claim that the caller does not have.
+#[derive(Clone, Deserialize)]
+#[serde(untagged, expecting = "must be a text or a list of texts")]
+enum ClaimToml {
+    One(String),
+    Several(Vec<String>),
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -200,6 +235,7 @@ impl CaseToml {
         let request = RequestCase {
             principal: or(self.principal, &defaults.principal).ok_or_else(|| needed("principal"))?,
             credentials: credentials(self.credentials.as_deref().or(defaults.credentials.as_deref())),
+            claims: self.claims.as_ref().or(defaults.claims.as_ref()).map(claims),
             action: self.action.or(defaults.action).ok_or_else(|| needed("action"))?.into(),
             key: path.shared_with(recipient)?,
             justification: Justification {
@@ -233,6 +269,17 @@ fn or<T: Clone>(own: Option<RuledText<T>>, default: &Option<RuledText<T>>) -> Op
 
 fn credentials(given: Option<&[RuledText<CredentialName>]>) -> Option<Vec<CredentialKind>> {
     given.map(|kinds| kinds.iter().map(|kind| kind.0.0).collect())
+}
+
+/// The claims of a caller that has no others.
+fn claims(given: &BTreeMap<RuledName, ClaimToml>) -> Claims {
+    Claims::all(given.iter().map(|(RuledName(name), claim)| {
+        let values = match claim {
+            ClaimToml::One(value) => vec![value.clone()],
+            ClaimToml::Several(values) => values.clone(),
+        };
+        (name.as_str().to_owned(), Claim::of(values))
+    }))
 }
 
 /// What is known of the image, and why the rest is not.
@@ -301,9 +348,9 @@ impl FromStr for CredentialName {
 /// An image, as ACCOUNT/REGION/IMAGE.
 #[derive(Debug, Clone)]
 pub(super) struct ImagePath {
-    account: AccountId,
-    region: Region,
-    image: ImageId,
+    pub(super) account: AccountId,
+    pub(super) region: Region,
+    pub(super) image: ImageId,
 }
 
 impl ImagePath {

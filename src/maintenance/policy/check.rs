@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::{BoxError, ConfigOptions, ResultPrinter, SetOptions};
+use super::{BoxError, ConfigOptions, ResultPrinter};
 use crate::policy::{PolicyProblem, PolicyProblems};
 
 /// The arguments of `policy check`.
@@ -19,7 +19,7 @@ pub struct CheckOptions {
 
 pub(super) fn check(options: CheckOptions, results: ResultPrinter) -> Result<(), BoxError> {
     let CheckOptions { config, directory } = options;
-    let set = match (SetOptions { config, directory }).compile()? {
+    let set = match super::compile(&config, directory.as_deref())? {
         Ok(set) => set,
         Err(PolicyProblems(problems)) => {
             for problem in &problems {

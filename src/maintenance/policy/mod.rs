@@ -1,5 +1,6 @@
-//! `policy`: what can be said about a policy set without a service. `check` finds mistakes, `show` prints policies, `test` runs
-//! `cases` that a file lists, and `explain` decides one request.
+//! `policy`: what can be said about a policy set: that of a configuration, or the one that a service has in force. `check` finds
+//! mistakes, `show` prints policies, `test` runs `cases` that a file lists, and `explain` decides one request; `told` prints the
+//! decision. `verify` and `replay` decide `recorded` requests again.
 
 mod cases;
 mod check;
@@ -8,18 +9,19 @@ mod recorded;
 mod replay;
 mod show;
 mod test;
+mod told;
 mod verify;
 
 use std::path::{Path, PathBuf};
 
-use clap::Subcommand;
+use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand, parser::ValueSource};
 use serde_json::{Value, json};
 
 use super::{BoxError, ConfigOptions, ResultPrinter};
 use crate::{
-    cli::{Console, with_examples},
+    cli::{ClientOptions, Console, PolicyService, with_examples},
     domain::PolicyId,
-    policy::{NamedPolicy, PolicyFile, PolicyOrigin, PolicyProblems, PolicySet, PolicySource, PolicyVerdict, SCHEMA},
+    policy::{PolicyFile, PolicyProblems, PolicySet, PolicySource, PolicyVerdict, SCHEMA},
 };
 
 use check::CheckOptions;
@@ -48,25 +50,31 @@ pub enum PolicyCommand {
     ]))]
     Check(CheckOptions),
     /// Show the policies of the set, the text of one, or the digest of the set
+    ///
+    /// The set is that of the configuration, or else the one that the service has in force. With --digest HEX, it is the set that
+    /// has or had this digest there, such as the one that an entry of the history names.
     #[command(after_long_help = with_examples(&[
         "sharewarden policy show --config sharewarden.toml",
         "sharewarden policy show --config sharewarden.toml --id no-strangers",
-        "sharewarden policy show --config sharewarden.toml --digest",
+        "sharewarden policy show --digest",
     ]))]
     Show(ShowOptions),
     /// Decide the cases of files, and compare each decision with the expected one
     ///
-    /// Exits with 1 if a decision is another one than a case expects. docs/policy.md explains the form of a file.
+    /// The set is that of the configuration, or else the one that the service has in force, with the files of --policy in place
+    /// of its own. Exits with 1 if a decision is another one than a case expects. docs/policy.md explains the form of a file.
     #[command(after_long_help = with_examples(&[
         "sharewarden policy test --config sharewarden.toml cases.test.toml",
-        "sharewarden policy test --config sharewarden.toml --policy new-policies cases.test.toml",
+        "sharewarden policy test --policy new-policies cases.test.toml",
     ]))]
     Test(TestOptions),
     /// Decide one request, and show the policies that decided and what was missing
     ///
-    /// A fact about the image that is not given is not known: a grant is refused if a policy speaks of it. It exits with 0
-    /// whatever the decision is.
+    /// The service decides by the set in force and by what AWS reports, and records nothing. With a configuration, with --policy,
+    /// or with a time, a fact, a tag or a case, this command decides. A fact about the image that is not given is then not known,
+    /// and a grant is refused if a policy speaks of it. It exits with 0 whatever the decision is.
     #[command(after_long_help = with_examples(&[
+        "sharewarden policy explain 111122223333/eu-central-1/wsi-basewin11 --with 000011112222 --as alice",
         "sharewarden policy explain --config sharewarden.toml 111122223333/eu-central-1/wsi-basewin11 --with 000011112222 \
          --as alice --ticket CHG-1",
         "sharewarden policy explain --config sharewarden.toml --case 'a partner without a ticket' --file cases.test.toml",
@@ -78,15 +86,17 @@ pub enum PolicyCommand {
     /// a decision differs, or if a text is missing. `sharewarden audit verify --export` proves that the record was not changed.
     #[command(after_long_help = with_examples(&[
         "sharewarden policy verify 111122223333.jsonl",
+        "sharewarden policy verify 111122223333.jsonl --entry 2",
         "sharewarden policy verify 111122223333.jsonl.gz -o json",
     ]))]
     Verify(VerifyOptions),
-    /// Decide the recorded requests of exports under another policy set, and show what would be decided differently
+    /// Decide recorded requests under another policy set, and show what would be decided differently
     ///
-    /// It decides with the facts of the record. A request whose entry does not have a fact that the set needs is shown as
-    /// unknown.
+    /// Without a FILE it reads the requests from the service, which needs a role that reads the history. The set is that of the
+    /// configuration, or else the one that the service has in force, with the files of --policy in place of its own. It decides
+    /// with the facts of the record. A request whose entry does not have a fact that the set needs is shown as unknown.
     #[command(after_long_help = with_examples(&[
-        "sharewarden policy replay 111122223333.jsonl --config sharewarden.toml --policy new-policies",
+        "sharewarden policy replay --since 90d --policy new-policies",
         "sharewarden policy replay 111122223333.jsonl --config sharewarden.toml --since 90d -o json",
     ]))]
     Replay(ReplayOptions),
@@ -95,81 +105,116 @@ pub enum PolicyCommand {
 /// The options by which a command finds its policy set.
 #[derive(Debug, clap::Args)]
 struct SetOptions {
+    // First: clap takes the values away with the options.
+    #[command(flatten)]
+    place: ConfigPlace,
     #[command(flatten)]
     config: ConfigOptions,
-    /// Use the policies of this directory instead of those of policy.directory
+    /// Use the policies of this directory instead of those of policy.directory, or of those that the service has
     #[arg(long = "policy", value_name = "DIR")]
     directory: Option<PathBuf>,
 }
 
+/// Whether the command line names the configuration. It adds no option itself.
+#[derive(Debug, Clone, Copy)]
+struct ConfigPlace {
+    is_on_command_line: bool,
+}
+
+impl Args for ConfigPlace {
+    fn augment_args(command: Command) -> Command {
+        command
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        command
+    }
+}
+
+impl FromArgMatches for ConfigPlace {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = |option| matches.value_source(option) == Some(ValueSource::CommandLine);
+        Ok(Self {
+            is_on_command_line: given("config") || given("set"),
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
 impl PolicyCommand {
-    pub(super) fn run(self, results: ResultPrinter, console: &Console<'_>) -> Result<(), BoxError> {
+    pub(super) async fn run(
+        self,
+        client: &ClientOptions,
+        results: ResultPrinter,
+        console: &Console<'_>,
+    ) -> Result<(), BoxError> {
         match self {
             Self::Schema => {
                 results.text(SCHEMA)?;
                 Ok(results.json(&json!({ "schema": SCHEMA }))?)
             }
             Self::Check(options) => check::check(options, results),
-            Self::Show(options) => show::show(&options, results, console),
-            Self::Test(options) => test::test(&options, results, console),
-            Self::Explain(options) => explain::explain(*options, results),
+            Self::Show(options) => show::show(&options, client, results, console).await,
+            Self::Test(options) => test::test(&options, client, results, console).await,
+            Self::Explain(options) => explain::explain(*options, client, results).await,
             Self::Verify(options) => verify::verify(&options, results, console),
-            Self::Replay(options) => replay::replay(&options, results, console),
+            Self::Replay(options) => replay::replay(&options, client, results, console).await,
         }
     }
 }
 
 impl SetOptions {
-    /// The set. Without a configuration, that of the directory alone.
-    fn compile(&self) -> Result<Result<PolicySet, PolicyProblems>, BoxError> {
+    /// True if the set is read from files, false if from the service.
+    fn is_local(&self, client: &ClientOptions) -> Result<bool, BoxError> {
         let ConfigOptions { config, set } = &self.config;
-        if let (Some(directory), None, true) = (&self.directory, config, set.is_empty()) {
-            return Ok(files(directory).and_then(PolicySet::compile_files));
+        let has_config = config.is_some() || !set.is_empty();
+        match (self.place.is_on_command_line, client.is_service_on_command_line()) {
+            (true, true) => {
+                Err("--config and --set are for files, and --server and --context for a service: give one".into())
+            }
+            (true, false) => Ok(true),
+            (false, true) => Ok(false),
+            (false, false) if has_config => Ok(true),
+            // The policies of a directory alone can be shown without anything else.
+            (false, false) => Ok(self.directory.is_some() && !client.is_service_named()?),
         }
-        let mut config = self.config.load().map_err(|error| match config {
-            Some(_) => error.to_string(),
-            None => format!("{error}; no file was read, because there is no --config and no SHAREWARDEN_CONFIG"),
-        })?;
-        if let Some(directory) = &self.directory {
-            config.policy.directory = Some(directory.clone());
-        }
-        Ok(PolicySource::of(&config).and_then(PolicySet::compile))
     }
 
-    /// The set, without mistakes.
-    fn set(&self) -> Result<PolicySet, BoxError> {
-        Ok(self.compile()??)
+    /// The set, without mistakes: that of the files, or of the service.
+    async fn set(&self, client: &ClientOptions) -> Result<PolicySet, BoxError> {
+        if self.is_local(client)? {
+            return Ok(compile(&self.config, self.directory.as_deref())??);
+        }
+        let (_, text) = PolicyService::open(client).await?.policy_set(None).await?;
+        Ok(match &self.directory {
+            None => PolicySet::from_text(&text)?,
+            Some(directory) => PolicySet::from_text_with(&text, files(directory)?)?,
+        })
     }
+}
+
+/// The set of a configuration. Without one, that of the directory alone.
+fn compile(config: &ConfigOptions, directory: Option<&Path>) -> Result<Result<PolicySet, PolicyProblems>, BoxError> {
+    let ConfigOptions { config: file, set } = config;
+    if let (Some(directory), None, true) = (directory, file, set.is_empty()) {
+        return Ok(files(directory).and_then(PolicySet::compile_files));
+    }
+    let mut config = config.load().map_err(|error| match file {
+        Some(_) => error.to_string(),
+        None => format!("{error}; no file was read, because there is no --config and no SHAREWARDEN_CONFIG"),
+    })?;
+    if let Some(directory) = directory {
+        config.policy.directory = Some(directory.to_owned());
+    }
+    Ok(PolicySource::of(&config).and_then(PolicySet::compile))
 }
 
 fn files(directory: &Path) -> Result<Vec<PolicyFile>, PolicyProblems> {
     PolicyFile::in_directory(directory).map_err(PolicyProblems)
-}
-
-/// Where a policy comes from, for people.
-fn origin(policy: &NamedPolicy) -> String {
-    match &policy.origin {
-        PolicyOrigin::Role => "roles".into(),
-        PolicyOrigin::Recipients(account) => format!("accounts.share_with of {account}"),
-        PolicyOrigin::File { name, line } => format!("{name}:{line}"),
-    }
-}
-
-fn effect(policy: &NamedPolicy) -> &'static str {
-    match policy.forbids() {
-        true => "forbid",
-        false => "permit",
-    }
-}
-
-fn policy_json(policy: &NamedPolicy) -> Value {
-    json!({
-        "id": policy.id.as_str(),
-        "effect": effect(policy),
-        "origin": origin(policy),
-        "says": policy.says,
-        "text": policy.text,
-    })
 }
 
 /// The decision in a word.

@@ -7,7 +7,7 @@ use crate::{
     cli::LineReader,
     domain::{ChangeBody, Decision, EntryBody, FailureReason, Intent, PolicyDigest, entry},
     ledger::export::{ENTRY_PREFIX, Header, PolicySetText},
-    policy::{PolicyQuery, PolicySet, PolicyVerdict},
+    policy::{NearPolicy, PolicyQuery, PolicySet, PolicyVerdict},
 };
 
 /// A decision in an entry.
@@ -22,7 +22,7 @@ pub(super) struct RecordedDecision {
 
 impl RecordedDecision {
     /// The decision of an entry, if it has one.
-    fn of(line: &str) -> Result<Option<Self>, BoxError> {
+    pub(super) fn of(line: &str) -> Result<Option<Self>, BoxError> {
         let recorded = entry::decode(line)?;
         let entry = recorded.entry;
         let Some(ChangeBody { intent, failure, .. }) = entry.body.change() else {
@@ -44,12 +44,27 @@ impl RecordedDecision {
 
     /// Makes the decision again, under a set, with the recorded facts and at the recorded time.
     pub(super) fn again(&self, set: &PolicySet) -> PolicyVerdict {
-        set.decide(PolicyQuery {
+        set.decide(self.query())
+    }
+
+    /// The claim of the caller that the set speaks of and the entry does not have, if there is one.
+    pub(super) fn lacks_claim(&self, set: &PolicySet) -> Option<String> {
+        let name = set.lacks_claim(self.query())?;
+        Some(format!("the claim {name:?} of the caller"))
+    }
+
+    /// The policies of a set that would permit the request.
+    pub(super) fn near(&self, set: &PolicySet) -> Vec<NearPolicy> {
+        set.near(self.query(), true)
+    }
+
+    fn query(&self) -> PolicyQuery<'_> {
+        PolicyQuery {
             facts: Some(&self.decision.facts),
             // None if the set that decided did not speak of it.
             expire_time: self.decision.facts.expire_time.or(self.intent.expire_time()),
             ..PolicyQuery::of(&self.intent, self.decision.decided_at)
-        })
+        }
     }
 }
 

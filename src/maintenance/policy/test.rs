@@ -9,7 +9,7 @@ use super::{
     cases::{self, Expected, TestCase},
 };
 use crate::{
-    cli::{Cell, Console, TableRow},
+    cli::{Cell, ClientOptions, Console, TableRow},
     domain::PolicyId,
     policy::{PolicyOrigin, PolicySet, PolicyVerdict},
 };
@@ -31,8 +31,13 @@ struct Tested {
     verdict: PolicyVerdict,
 }
 
-pub(super) fn test(options: &TestOptions, results: ResultPrinter, console: &Console<'_>) -> Result<(), BoxError> {
-    let set = options.set.set()?;
+pub(super) async fn test(
+    options: &TestOptions,
+    client: &ClientOptions,
+    results: ResultPrinter,
+    console: &Console<'_>,
+) -> Result<(), BoxError> {
+    let set = options.set.set(client).await?;
     let mut tested = Vec::new();
     for file in &options.files {
         for case in cases::read(file)? {

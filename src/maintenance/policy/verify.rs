@@ -1,12 +1,16 @@
 //! `policy verify`: makes the recorded decisions of an export again, from the export alone.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use serde_json::json;
 
 use super::{
     BoxError, ResultPrinter,
     recorded::{self, RecordedDecision},
+    told,
 };
 use crate::{
     cli::{Cell, Console, TableRow},
@@ -20,6 +24,9 @@ pub struct VerifyOptions {
     /// The file of the export, plain or gzip
     #[arg(value_name = "FILE")]
     export: PathBuf,
+    /// Only the decision of the entry with this index, and explain it
+    #[arg(long, value_name = "INDEX")]
+    entry: Option<u64>,
 }
 
 /// A recorded decision, and how it is made again. None if the text of its set is missing.
@@ -30,6 +37,9 @@ struct Repeated {
 
 pub(super) fn verify(options: &VerifyOptions, results: ResultPrinter, console: &Console<'_>) -> Result<(), BoxError> {
     let sets = recorded::sets(&options.export)?;
+    if let Some(index) = options.entry {
+        return verify_entry(&options.export, index, &sets, results);
+    }
     let (mut repeated, mut wrong): (u64, Vec<Repeated>) = (0, Vec::new());
     let mut by_set: BTreeMap<PolicyDigest, u64> = BTreeMap::new();
     recorded::decisions(&options.export, |recorded| {
@@ -56,6 +66,40 @@ pub(super) fn verify(options: &VerifyOptions, results: ResultPrinter, console: &
             "{repeated} decisions are as recorded; `audit verify --export` proves that the record was not changed"
         )),
         count => return Err(format!("{count} recorded decisions are not made again as recorded").into()),
+    }
+    Ok(())
+}
+
+/// Makes one decision again, and explains it.
+fn verify_entry(
+    export: &Path,
+    index: u64,
+    sets: &BTreeMap<PolicyDigest, PolicySet>,
+    results: ResultPrinter,
+) -> Result<(), BoxError> {
+    let mut found = None;
+    recorded::decisions(export, |recorded| {
+        if recorded.log_index == index {
+            found = Some(recorded);
+        }
+        Ok(())
+    })?;
+    let recorded = found.ok_or_else(|| format!("{} has no entry {index} with a decision", export.display()))?;
+    let made = repeat(recorded, sets);
+    let (Some(set), Some(verdict)) = (sets.get(&made.recorded.decision.policy_set), &made.verdict) else {
+        return Err(made.words().into());
+    };
+    let near = match verdict.is_allowed() {
+        true => Vec::new(),
+        false => made.recorded.near(set),
+    };
+    told::print(&told::of(set, verdict, &near), results)?;
+    match made.is_same() {
+        true => results.note(format_args!(
+            "entry {index} ({}) was decided so at {}; `audit verify --export` proves that the record was not changed",
+            made.recorded.kind, made.recorded.decision.decided_at
+        )),
+        false => return Err(made.words().into()),
     }
     Ok(())
 }

@@ -201,3 +201,83 @@ fn only_tags_that_a_policy_reads_are_used_and_facts_that_no_entry_can_hold_are_n
     );
     assert!(verdict.decision.facts.bytes() < 200, "{:?}", verdict.decision.facts);
 }
+
+#[test]
+fn a_grant_is_refused_while_a_fact_that_the_set_mentions_is_not_known() {
+    let mentions = |caller, image, tags| Mentions {
+        caller,
+        image,
+        tags,
+        now: false,
+        end: false,
+        created: false,
+    };
+    for (condition, expected) in [
+        (
+            "context.hour == 1 && principal.name like \"a\" && resource.region == \"a\"",
+            Mentions::default(),
+        ),
+        (
+            "context.caller.credentials.contains(\"TOKEN\")",
+            mentions(true, false, false),
+        ),
+        (
+            "resource has state && resource.state == \"AVAILABLE\"",
+            mentions(false, true, false),
+        ),
+        (
+            "resource has created",
+            Mentions {
+                created: true,
+                ..mentions(false, true, false)
+            },
+        ),
+        ("resource.hasTag(\"a\")", mentions(false, false, true)),
+        (
+            "(if context.hour == 1 then resource else resource).hasTag(\"a\")",
+            mentions(false, false, true),
+        ),
+        (
+            "resource has name || resource.hasTag(\"a\")",
+            mentions(false, true, true),
+        ),
+    ] {
+        let set = compiled(&format!(
+            "@id(\"all\") permit (principal, action, resource);\n\
+             @id(\"a\") forbid (principal, action, resource) when {{ {condition} }};"
+        ));
+        assert_eq!(set.mentions(Action::Grant), expected, "{condition}");
+        let is_known = expected == Mentions::default();
+        assert_eq!(is_allowed(&set, "b", Action::Grant, PARTNER), is_known, "{condition}");
+        assert!(is_allowed(&set, "b", Action::Revoke, PARTNER), "{condition}");
+    }
+    let set = set([binding("a*", Role::Operator, Some(ACCOUNT))]);
+    assert_eq!(set.mentions(Action::Grant), Mentions::default());
+}
+
+#[test]
+fn a_description_of_an_image_with_an_omission_is_not_known() {
+    let set = compiled(
+        "@id(\"a\")\npermit (principal, action, resource);\n@id(\"b\")\nforbid (principal, action, resource)\n\
+         when { resource has tenancy && resource.tenancy == \"DEDICATED\" };",
+    );
+    let asked = intent("build/7", Action::Grant, PARTNER);
+    let decide = |image: ImageAttributes| {
+        let facts = Facts {
+            image: Some(image),
+            ..Facts::default()
+        };
+        set.decide(PolicyQuery {
+            facts: Some(&facts),
+            ..PolicyQuery::of(&asked, now())
+        })
+    };
+    assert!(decide(described()).is_allowed());
+    let omitted = ImageAttributes {
+        required_tenancy: String::new(),
+        ..described()
+    };
+    let refusal = decide(omitted).refusal.unwrap();
+    let reason = "what AWS reports about the image, which is not known: AWS does not tell it";
+    assert!(refusal.contains(reason), "{refusal}");
+}

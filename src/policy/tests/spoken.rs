@@ -23,7 +23,8 @@ fn the_policies_that_speak_of_a_principal_are_those_that_can_match_it() {
     from.accounts.insert(ACCOUNT.parse().unwrap(), only);
     let set = PolicySet::compile(from).unwrap();
     let ids = |principal: &str| -> Vec<_> {
-        let found = set.policies_of(&principal.parse().unwrap()).into_iter();
+        let principal = principal.parse().unwrap();
+        let found = set.policies_of(caller(&principal)).into_iter();
         found
             .map(|policy| match policy.origin {
                 PolicyOrigin::Role => "role",

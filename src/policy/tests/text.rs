@@ -120,3 +120,63 @@ fn a_text_with_the_schema_of_an_earlier_build_is_read() {
     assert_eq!(earlier.digest(), crate::domain::PolicyDigest::of(&text));
     assert!(is_allowed(&earlier, "a", Action::Grant, PARTNER));
 }
+
+#[test]
+fn the_digest_is_that_of_the_text_and_changes_with_every_part_of_the_set() {
+    let text = "@id(\"a\") permit (principal, action, resource);";
+    let digest = |source: PolicySource| PolicySet::compile(source).unwrap().digest();
+    let files = [("a.cedar", text)];
+    let first = digest(source(&files));
+    assert_eq!(
+        first,
+        digest(source(&[("renamed.cedar", text)])),
+        "where a policy stands is no part of it"
+    );
+    let mut seen = BTreeSet::from([first.to_string()]);
+    let mut changed = |change: fn(&mut PolicySource)| {
+        let mut source = source(&files);
+        change(&mut source);
+        assert!(seen.insert(digest(source).to_string()), "equal to {seen:?}");
+    };
+    changed(|source| source.zone = "UTC".into());
+    changed(|source| source.groups[0].principals = vec!["build/a".parse().unwrap()]);
+    changed(|source| source.groups[1].accounts = BTreeSet::from([LISTED.parse().unwrap()]));
+    changed(|source| source.groups[1].name = "others".into());
+    changed(|source| drop(source.accounts.insert(LISTED.parse().unwrap(), ShareWith::Anyone)));
+    changed(|source| {
+        drop(
+            source
+                .accounts
+                .insert(ACCOUNT.parse().unwrap(), ShareWith::Only(BTreeSet::new())),
+        )
+    });
+    changed(|source| source.roles.push(binding("a", Role::Operator, None)));
+    changed(|source| source.files[0].text = source.files[0].text.replace("(principal,", "(principal ,"));
+    changed(|source| source.files.clear());
+    assert_eq!(first.to_string().len(), 64);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn the_files_of_a_text_are_replaced_and_everything_else_stays(one in any_source(), other in any_source()) {
+        let replaced = PolicySource { files: other.files.clone(), ..one.clone() };
+        let set = PolicySet::compile(one).unwrap();
+        let made = PolicySet::from_text_with(set.text(), other.files).unwrap();
+        let compiled = PolicySet::compile(replaced).unwrap();
+        prop_assert_eq!(made.text(), compiled.text());
+    }
+}
+
+#[test]
+fn files_that_name_a_group_which_the_text_does_not_have_are_a_mistake() {
+    let set = compiled(POLICIES[0]);
+    let file = PolicyFile {
+        name: "b.cedar".into(),
+        text: POLICIES[0]
+            .replace("\"pipelines\"", "\"nobody\"")
+            .replace("@id(\"nobody\")", "@id(\"a\")"),
+    };
+    let PolicyProblems(problems) = PolicySet::from_text_with(set.text(), vec![file]).unwrap_err();
+    assert!(problems[0].to_string().contains("nobody"), "{problems:?}");
+}

@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, fmt};
 
 use crate::{
-    cli::{audit::time_arg::timestamp, format::rfc3339, justification, table::Cells},
+    cli::{audit::time_arg::timestamp, format::rfc3339, justification, render::claim_text, table::Cells},
     domain::{
-        Access, AccountId, Attempt, Change, ChangeId, ChangeState, PermissionKey, PolicyId, RecordedState, Timestamp,
+        Access, AccountId, Attempt, Change, ChangeId, ChangeState, Claim, PermissionKey, PolicyId, RecordedState,
+        Timestamp,
         recorded_state::{RecordedPermission, RecordedShare},
     },
 };
@@ -101,6 +102,7 @@ fn change(told: &Change) -> Cells {
         ),
         ("trace_id", text(intent.trace_id.as_ref())),
         ("credentials", credentials(told)),
+        ("claims", claims(told)),
         ("create_time", time(told.created_at)),
         ("end_time", told.ended_at.map_or_else(String::new, time)),
     ];
@@ -125,6 +127,15 @@ fn change(told: &Change) -> Cells {
 fn credentials(told: &Change) -> String {
     let kinds = told.intent.authentication.iter().flat_map(|it| &it.credentials);
     kinds.map(|kind| kind.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+fn claims(told: &Change) -> String {
+    let known = told.intent.authentication.iter().flat_map(|it| it.claims.iter());
+    let texts = known.map(|(name, claim)| match claim {
+        Claim::Values(values) => claim_text(name, values.iter(), ""),
+        Claim::Unusable(reason) => claim_text(name, [].iter(), reason),
+    });
+    texts.collect::<Vec<_>>().join("; ")
 }
 
 fn attempt(told: &Attempt) -> String {

@@ -14,7 +14,7 @@ use crate::{
         format::{action, cause, name, rfc3339},
         justification,
         printer::ListItem,
-        render::change_state,
+        render::{change_state, claims},
         table::Cells,
     },
     client::Error,
@@ -27,6 +27,7 @@ use crate::{
 
 const PAGE: i32 = 1000;
 const CREDENTIALS: &str = "credentials";
+const CLAIMS: &str = "claims";
 const DECISION: &str = "decision";
 
 /// A row with its fields.
@@ -57,11 +58,11 @@ impl Row {
         wrong.map(difference).collect()
     }
 
-    /// True if the field has this text. A service of an older build does not show the credentials and the decision: then they are
-    /// not compared.
+    /// True if the field has this text. A service of an older build does not show the credentials, the claims and the decision:
+    /// then they are not compared.
     fn has(&self, field: &str, text: &str) -> bool {
         let found = self.text(field);
-        found == text || ([CREDENTIALS, DECISION].contains(&field) && found.is_empty())
+        found == text || ([CREDENTIALS, CLAIMS, DECISION].contains(&field) && found.is_empty())
     }
 
     fn text(&self, field: &str) -> &str {
@@ -218,6 +219,7 @@ fn of_change(row: &Change) -> Option<Row> {
         ("error_message", row.error_message.clone()),
         ("trace_id", row.trace_id.clone()),
         (CREDENTIALS, credentials.join(" ")),
+        (CLAIMS, claims(row.authentication.as_ref())),
         (DECISION, row.decision.as_ref().map_or_else(String::new, decision)),
         ("create_time", rfc3339(row.create_time.as_ref())),
         ("end_time", rfc3339(row.end_time.as_ref())),

@@ -70,7 +70,16 @@ fn intent() -> impl Strategy<Value = Intent> {
 }
 
 fn authentication() -> impl Strategy<Value = Authentication> {
-    vec(select(CredentialKind::ALL), 1..4).prop_map(|credentials| Authentication { credentials })
+    let credentials = vec(select(CredentialKind::ALL), 1..4);
+    (claims(), credentials).prop_map(|(claims, credentials)| Authentication { claims, credentials })
+}
+
+fn claims() -> impl Strategy<Value = Claims> {
+    let values = vec(".{0,20}", 0..3).prop_map(Claim::of);
+    btree_map(".{0,20}", values, 0..3).prop_map(|claims| {
+        let names = claims.keys().cloned().collect();
+        Claims::all(claims).only(&names)
+    })
 }
 
 fn decision() -> impl Strategy<Value = Decision> {

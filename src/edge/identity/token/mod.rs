@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use crate::{
     clock::Clock,
     config::JwtConfig,
-    domain::{CredentialKind, Timestamp},
+    domain::{Authentication, Claim, Claims, CredentialKind, Timestamp},
 };
 
 use super::{AuthenticationFailure, Identity, TokenKeys};
@@ -132,9 +132,26 @@ fn identity_from_claims(
     let principal = principal.and_then(|principal| principal.parse().ok());
     Ok(Identity {
         principal: principal.ok_or(AuthenticationFailure::TokenPrincipal)?,
-        credentials: vec![CredentialKind::Token],
+        authentication: Authentication {
+            claims: Claims::all(claims.iter().filter_map(claim)),
+            credentials: vec![CredentialKind::Token],
+        },
         until: Some(until),
     })
+}
+
+/// A claim for the policy. A null is an absent claim.
+fn claim((name, value): (&String, &Value)) -> Option<(String, Claim)> {
+    let texts = |values: &[Value]| {
+        let texts: Option<Vec<_>> = values.iter().map(|value| value.as_str().map(str::to_owned)).collect();
+        texts.map_or_else(Claim::of_another_form, Claim::of)
+    };
+    let read = match value {
+        Value::Null => return None,
+        Value::Array(values) => texts(values),
+        value => texts(std::slice::from_ref(value)),
+    };
+    Some((name.clone(), read))
 }
 
 /// `aud` is a string or an array of strings (RFC 7519, section 4.1.3).

@@ -121,3 +121,31 @@ fn a_header_that_cannot_be_read_is_refused() {
     }
     assert!(header(&encoded("{\"alg\":\"none\"}")).is_ok());
 }
+
+#[test]
+fn texts_and_lists_of_texts_are_claims_and_other_forms_are_not_usable() {
+    let now = Timestamp::new(OffsetDateTime::from_unix_timestamp(NOW).unwrap());
+    let others = json!({
+        "team": "images", "groups": ["b", "a", "b"], "none": [], "empty": "", "level": 7, "mixed": ["a", 1], "admin": true,
+        "realm_access": {"roles": ["a"]},
+    });
+    let mut all = claims(others);
+    all.insert("null".into(), Value::Null);
+    let identity = identity_from_claims(&settings(), &all, now).unwrap();
+    let known = |name: &str| identity.authentication.claims.get(name).cloned();
+    let values = |values: &[&str]| Some(Claim::of(values.iter().map(|value| (*value).to_owned())));
+    for (name, expected) in [
+        ("team", values(&["images"])),
+        ("groups", values(&["a", "b"])),
+        ("none", values(&[])),
+        ("empty", values(&[""])),
+        ("null", values(&[])),
+        ("absent", values(&[])),
+        ("sub", values(&["build"])),
+    ] {
+        assert_eq!(known(name), expected, "{name}");
+    }
+    for name in ["level", "mixed", "admin", "realm_access", "exp"] {
+        assert_eq!(known(name), Some(Claim::of_another_form()), "{name}");
+    }
+}

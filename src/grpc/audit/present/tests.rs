@@ -75,7 +75,10 @@ fn an_entry_is_presented_with_all_fields() {
             "awsRequestId": "aws-1",
             "errorReason": "ERROR_REASON_IMAGE_NOT_FOUND", "errorCode": "ResourceNotFoundException",
             "errorMessage": "gone",
-            "authentication": { "credentials": ["CREDENTIAL_KIND_TRUSTED_HEADER"] },
+            "authentication": {
+                "credentials": ["CREDENTIAL_KIND_TRUSTED_HEADER"],
+                "claims": [{ "name": "groups", "values": ["platform"] }, { "name": "team" }],
+            },
             "decision": {
                 "decideTime": "2026-11-22T07:04:59.123456+00:00",
                 "policySet": "73300871f44c168e7c949de2c750e60c2c9bb8ff530017c5a267234e9cb4db8e",

@@ -12,14 +12,14 @@ use crate::{
 };
 
 /// Runs a command with JSON lines. Returns its exit code, the lines and the notes.
-async fn run(line: &str) -> (Option<i32>, Vec<Value>, String) {
+pub(crate) async fn run(line: &str) -> (Option<i32>, Vec<Value>, String) {
     let ran = output(program().args(line.split_whitespace()).args(["-o", "json"])).await;
     let lines = stdout(&ran);
     let lines = lines.lines().map(serde_json::from_str).collect::<Result<_, _>>();
     (ran.status.code(), lines.unwrap(), stderr(&ran))
 }
 
-async fn export(stack: &Stack, entries: u64, to: &Path) -> String {
+pub(crate) async fn export(stack: &Stack, entries: u64, to: &Path) -> String {
     stack.checkpoint_of(ACCOUNT, entries).await;
     let mut program = program();
     program.args([

@@ -1,4 +1,5 @@
-//! Shares with an end: they are revoked at their end without a caller, a newer grant postpones it, and the policy decides about it.
+//! Shares with an end: they are revoked at their end without a caller, a newer grant postpones it, and the policy decides about
+//! it.
 
 use std::{fs, time::Duration};
 
@@ -108,7 +109,7 @@ async fn a_newer_grant_replaces_the_end_and_the_share_stays_after_the_old_one() 
         (replaced.change_id, replaced.expire_time),
         (first.change_id, first.expire_time)
     );
-    // A share that ends later, of which the end is carried out after the first one would have been.
+    // When this later share has ended, the first end would have been carried out.
     let mut other = nth_grant(1);
     other.ttl = Some(Duration::from_secs(2 * SECOND).into());
     granted(&stack, other).await;

@@ -18,7 +18,7 @@ ALTER TABLE share_permission
     ADD COLUMN IF NOT EXISTS basis_change_id uuid,
     ADD COLUMN IF NOT EXISTS expire_time timestamptz,
     ADD COLUMN IF NOT EXISTS end_due_at timestamptz;
-CREATE FUNCTION refuse_to_build_on_a_large_table(name text, index_name text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION refuse_to_build_on_a_large_table(name text, index_name text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF to_regclass(index_name) IS NULL AND pg_relation_size(name::regclass) > 512 * 1024 * 1024 THEN
         RAISE EXCEPTION 'the index % of the large table % is missing: add the columns, build it with CREATE INDEX CONCURRENTLY as the changelog says, and migrate again',

@@ -6,9 +6,8 @@
 //! answers, for the `view` that the output has; `pages`, `printer` and `pager` print lists. `help` arranges the help.
 //! `error_hint` says what to do about an error of a call, `failure` makes the line and the exit code, and `failure_json` the form
 //! for programs. `diagnosis` finds out why the service cannot be talked to, and `live_line` shows what a pending change waits
-//! for. `policy_service` is what
-//! the commands about policies ask. `jobs` makes many grants or revokes with one command. `audit` has the commands of the audit
-//! history.
+//! for. `policy_service` is what the commands about policies ask. `jobs` makes many grants or revokes with one command. `audit`
+//! has the commands of the audit history.
 
 mod access;
 mod args;

@@ -226,7 +226,12 @@ impl FactReads {
     }
 
     fn decide(&self, set: &PolicySet, query: PolicyQuery<'_>) -> PolicyVerdict {
-        let facts = set.used_facts(query.action, self.facts());
+        // The bound of the facts counts all that are recorded.
+        let facts = Facts {
+            expire_time: query.expire_time,
+            ..self.facts()
+        };
+        let facts = set.used_facts(query.action, facts);
         set.decide(PolicyQuery {
             facts: Some(&facts),
             ..query

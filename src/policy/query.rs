@@ -15,7 +15,7 @@ use super::{
     schema::{self, EntityType},
 };
 
-/// Who asks.
+/// The principal that asks, with its claims.
 #[derive(Debug, Clone, Copy)]
 pub struct PolicyCaller<'a> {
     /// Its name, as authenticated.
@@ -75,7 +75,7 @@ impl<'a> PolicyQuery<'a> {
         }
     }
 
-    /// Who asks.
+    /// The principal of the query, with its claims.
     pub(super) fn caller(&self) -> PolicyCaller<'a> {
         PolicyCaller {
             principal: self.principal,

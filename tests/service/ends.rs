@@ -3,16 +3,22 @@
 
 use std::{fs, time::Duration};
 
+use sharewarden::{clock::Clock, server::Server};
 use sharewarden_client::proto::v1::{
     Action, Cause, GrantSharePermissionRequest, GrantSharePermissionResponse, ListSharePermissionsRequest, change,
 };
-use sharewarden_testkit::stack::*;
+use sharewarden_testkit::{postgres::database, stack::*};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use uuid::Uuid;
 
-use crate::policy_record::{export, run};
+use crate::{
+    gauges::ReadMetrics,
+    policy_record::{export, run},
+};
 
 const SECOND: u64 = 1;
 const DAY: u64 = 86_400;
@@ -146,7 +152,7 @@ async fn a_date_ends_with_its_day_in_the_zone_of_the_policy() {
 #[tokio::test]
 async fn a_wrong_end_is_refused_with_its_field_and_nothing_is_recorded() {
     let stack = Stack::start().await;
-    let now = OffsetDateTime::now_utc().unix_timestamp();
+    let now = Clock::system().now().to_offset_date_time().unix_timestamp();
     let at = |seconds: i64| {
         Some(pbjson_types::Timestamp {
             seconds: now + seconds,
@@ -268,7 +274,7 @@ async fn shares_that_end_before_a_time_are_listed() {
         request.ttl = (days > 0).then(|| Duration::from_secs(days * DAY).into());
         granted(&stack, request).await;
     }
-    let now = OffsetDateTime::now_utc().unix_timestamp();
+    let now = Clock::system().now().to_offset_date_time().unix_timestamp();
     let mut client = stack.client().await;
     for (days, expected) in [(0, 0), (5, 1), (20, 2)] {
         let request = ListSharePermissionsRequest {
@@ -333,4 +339,52 @@ async fn a_policy_that_bounds_the_end_is_obeyed_and_each_decision_is_made_again_
         "{lines:?}"
     );
     stack.end().await;
+}
+
+/// P12: after a bad failover of the database, not all shares may end.
+#[tokio::test]
+async fn while_a_clock_is_wrong_no_share_is_ended_and_when_it_is_right_again_the_share_ends() {
+    let (database, simulator) = tokio::join!(database(), simulator());
+    let config = config(database.url(), &simulator.url(), "");
+    let measured = ReadMetrics::of(&config);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = Server::build_measured(&config, credentials(), Clock::system_off_by(120), listener, &measured.0);
+    let server = server.await.unwrap();
+    let address = format!("http://{}", server.address());
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(server.run(stop.clone().cancelled_owned()));
+    let mut client = Client::connect(address).await.unwrap();
+    let granted = client.grant_share_permission(as_tester(grant_for(SECOND))).await;
+    granted.unwrap();
+    let pool = sqlx::PgPool::connect(database.url()).await.unwrap();
+    let overdue = "SELECT count(*) FROM share_permission WHERE expire_time < now()";
+    until(&pool, overdue, 1).await;
+    let failures = || {
+        measured
+            .value("sharewarden_worker_failures_total{worker=\"ends\"}")
+            .unwrap()
+    };
+    let before = failures();
+    let fails_again = async {
+        while failures() < before + 2.0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(TIMEOUT, fails_again)
+        .await
+        .expect("the worker fails");
+    until(&pool, overdue, 1).await;
+    stop.cancel();
+    serving.await.unwrap().unwrap();
+
+    let server = RunningServer::start(&config, Clock::system()).await;
+    until(
+        &pool,
+        "SELECT count(*) FROM share_permission WHERE applied = 'NOT_SHARED'",
+        1,
+    )
+    .await;
+    server.stop().await;
+    pool.close().await;
+    simulator.shutdown().await;
 }

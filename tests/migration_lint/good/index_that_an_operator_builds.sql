@@ -1,7 +1,7 @@
 UPDATE build_admission SET oldest_build = greatest(oldest_build, 6);
 
 -- An installation with few rows gets the index at once. With many, the migration says what to run first.
-CREATE FUNCTION refuse_to_build_on_a_large_table(name text, index_name text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION refuse_to_build_on_a_large_table(name text, index_name text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF to_regclass(index_name) IS NULL AND pg_relation_size(name::regclass) > 64 * 1024 * 1024 THEN
         RAISE EXCEPTION 'the index % of the large table % is missing: build it with CREATE INDEX CONCURRENTLY as the changelog says, and migrate again',

@@ -39,7 +39,7 @@ pub use known::KnownCheckpoints;
 pub use list::{EntryPage, NextPage};
 pub use proofs::{ConsistencyProof, InclusionProof, VerifiedCheckpoint};
 pub use reads::EntryBatch;
-pub use shares::SharePage;
+pub use shares::{PastBasis, PastShare, SharePage};
 pub use signer::Signer;
 pub use summary::{MAX_COUNTS, Summary, SummaryQuery};
 pub use tail::{Follower, Tail};

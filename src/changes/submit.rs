@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     domain::{
         Action, Authentication, Cause, Change, ChangeId, ChangeState, Decision, Intent, Justification, Permission,
-        PermissionKey, Principal, RequestId, ShareEnd, TraceId,
+        PermissionKey, Principal, RequestId, ShareEnd, Timestamp, TraceId,
         prediction::Finding,
         transition::{Command, CommandReply, Snapshot},
     },
@@ -73,6 +73,8 @@ pub struct ValidatedChange {
     pub decision: Option<Decision>,
     /// What AWS's rules say about the change.
     pub findings: Vec<Finding>,
+    /// When the share would end. None for a revoke, and for a share without an end.
+    pub expire_time: Option<Timestamp>,
 }
 
 impl Receipt {
@@ -201,6 +203,7 @@ impl ChangeService {
                     permission,
                     decision: intent.decision.clone(),
                     findings,
+                    expire_time: intent.end.map(|end| end.from(self.clock.now())),
                 })
             }
         }

@@ -1,13 +1,14 @@
 //! The arguments of the client commands. The service checks the patterns of values, and reports all violations at once.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::{
-    audit::{AuditCommand, CheckpointArgs},
+    audit::{AuditCommand, CheckpointArgs, WhyArgs},
     changes::ChangesArgs,
     context::ContextCommand,
+    ends::EndArgs,
     failure::{Exit, Failure},
     health::HealthArgs,
     help::with_examples,
@@ -29,6 +30,7 @@ pub enum ClientCommand {
     #[command(after_long_help = with_examples(&[
         "sharewarden grant 111122223333/eu-central-1/wsi-basewin11 --with 000011112222 --reason 'build 7'",
         "sharewarden grant wsi-basewin11 -w 000011112222 -m 'build 7' -t CHG-1 -o json",
+        "sharewarden grant wsi-basewin11 -w 000011112222 -m 'trial' --for 30d",
         "sharewarden grant --from-file shares.csv --dry-run",
     ]), override_usage = "sharewarden grant [OPTIONS] --with <ACCOUNT_ID> --reason <TEXT> [SHARE]
        sharewarden grant [OPTIONS] --from-file <FILE>")]
@@ -52,10 +54,20 @@ pub enum ClientCommand {
         "sharewarden get wsi-basewin11 -w 000011112222 -o json",
     ]))]
     Get(PermissionName),
+    /// Explain why an account may copy an image, or why not: who granted or revoked it, until when, and by which policy
+    ///
+    /// Every fact comes from an entry of the ledger. This program verifies the proof of each entry; with --key also the signature
+    /// of the checkpoint. Needs the role of a viewer in the account; proofs and the texts of policies need that of an auditor.
+    #[command(after_long_help = with_examples(&[
+        "sharewarden why 111122223333/eu-central-1/wsi-basewin11 --with 000011112222",
+        "sharewarden why wsi-basewin11 -w 000011112222 --at 7d --key \"$VKEY\" -o json",
+    ]))]
+    Why(WhyArgs),
     /// List permissions, by account, Region, image and recipient
     #[command(after_long_help = with_examples(&[
         "sharewarden list --account 111122223333 --state shared -o csv",
         "sharewarden list --image wsi-basewin11 --columns recipient,state --sort recipient",
+        "sharewarden list --expiring 14d --sort ends",
     ]))]
     List(ListArgs),
     /// List and show changes: accepted grants and revokes
@@ -129,9 +141,13 @@ pub(super) fn refuse_csv(command: &ClientCommand) -> Result<(), Failure> {
         C::Revoke(args) => args.all_recipients || args.all_images,
         C::List(_) | C::Change(ChangeCommand::List(_)) | C::Images(_) | C::Accounts(_) => true,
         C::Audit(command) => command.has_csv(),
-        C::Get(_) | C::Change(ChangeCommand::Show(_)) | C::Checkpoint(_) | C::Health(_) | C::Context(_) | C::Whoami => {
-            false
-        }
+        C::Get(_)
+        | C::Why(_)
+        | C::Change(ChangeCommand::Show(_))
+        | C::Checkpoint(_)
+        | C::Health(_)
+        | C::Context(_)
+        | C::Whoami => false,
     };
     if has_csv {
         return Ok(());
@@ -166,8 +182,10 @@ pub struct GrantRevokeArgs {
 pub struct GrantArgs {
     #[command(flatten)]
     pub(super) one: GrantRevokeArgs,
-    /// Grant every share of this CSV file, with the columns account, region, image, recipient, reason and ticket. A missing
-    /// account or region is the default one. Run again after an interruption, it does what is left
+    #[command(flatten)]
+    pub(super) end: EndArgs,
+    /// Grant every share of this CSV file, with the columns account, region, image, recipient, reason, ticket and until. A missing
+    /// account, region or until is that of the option, or the default one. Run again after an interruption, it does what is left
     #[arg(long, value_name = "FILE",
           conflicts_with_all = ["share", "image", "with", "reason", "ticket", "request_id", "validate_only"])]
     pub(super) from_file: Option<PathBuf>,
@@ -204,6 +222,10 @@ pub struct ListArgs {
     /// Only permissions in this state [default: all but unknown]
     #[arg(long, value_enum)]
     pub(super) state: Option<StateFilter>,
+    /// Only shares that end within this time, with a unit, such as 14d. Those of which the end has passed are included while they
+    /// are shared
+    #[arg(long, value_name = "SPAN", value_parser = humantime::parse_duration)]
+    pub(super) expiring: Option<Duration>,
     #[command(flatten)]
     pub(super) pages: PageArgs,
 }

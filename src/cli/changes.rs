@@ -10,8 +10,9 @@ use super::{
     cell::{Cell, TableRow},
     connection::{Client, ShareStub},
     console::Console,
+    ends,
     failure::{Failure, Stop},
-    format::{action, rfc3339},
+    format::{action, cause, rfc3339},
     justification,
     options::ClientOptions,
     pages::{self, ListPage, PageArgs},
@@ -112,7 +113,8 @@ fn first_page(args: &ChangesArgs) -> ListChangesRequest {
 impl ListItem for Change {
     const NAME: &'static str = "changes";
 
-    const DISPENSABLE: &'static [&'static str] = &["CALLS", "REGION", "RECIPIENT", "CREATED", "IMAGE", "ACTION"];
+    const DISPENSABLE: &'static [&'static str] =
+        &["ENDS", "CALLS", "REGION", "RECIPIENT", "CREATED", "IMAGE", "ACTION"];
 
     fn row(&self) -> TableRow {
         let now = match &self.progress {
@@ -128,6 +130,7 @@ impl ListItem for Change {
             ("ACTION", action(self.action).into()),
             ("STATE", Cell::State(change_state(self.state))),
             ("CREATED", Cell::Time(self.create_time)),
+            ("ENDS", Cell::Time(self.expire_time)),
             ("CALLS", self.attempts.len().to_string().into()),
             ("NOW", Cell::Text(now)),
         ]
@@ -168,6 +171,16 @@ impl ListItem for Change {
             (
                 "behind_change_id",
                 text(progress.map(|progress| &progress.behind_change_id)),
+            ),
+            ("cause", cause(self.cause)),
+            ("expire_time", rfc3339(self.expire_time.as_ref())),
+            (
+                "previous_basis_change_id",
+                text(self.previous_basis.as_ref().map(|basis| &basis.change_id)),
+            ),
+            (
+                "previous_basis_expire_time",
+                rfc3339(ends::end_of(self.previous_basis.as_ref()).as_ref()),
             ),
         ]);
         Ok(record)

@@ -1,6 +1,6 @@
 //! Command lines to paste, which continue after a failure.
 
-use super::{args::GrantRevokeArgs, options::ClientOptions, share::PermissionIds};
+use super::{args::GrantRevokeArgs, ends::EndArgs, options::ClientOptions, share::PermissionIds};
 
 /// The command that waits until a change ends.
 pub(super) fn follow(options: &ClientOptions, account: &str, change_id: &str) -> String {
@@ -11,18 +11,22 @@ pub(super) fn follow(options: &ClientOptions, account: &str, change_id: &str) ->
         .text
 }
 
+/// A grant or revoke that a command line repeats.
+pub(super) struct RepeatedChange<'a> {
+    pub(super) share: &'a PermissionIds,
+    pub(super) args: &'a GrantRevokeArgs,
+    /// The options of a grant that end the share.
+    pub(super) end: Option<&'a EndArgs>,
+}
+
 /// The same grant or revoke, with the same request id.
-pub(super) fn replay(
-    verb: &str,
-    options: &ClientOptions,
-    share: &PermissionIds,
-    args: &GrantRevokeArgs,
-    request_id: &str,
-) -> String {
+pub(super) fn replay(verb: &str, options: &ClientOptions, repeated: &RepeatedChange<'_>, request_id: &str) -> String {
+    let RepeatedChange { share, args, end } = repeated;
     let mut line = CommandLine::new(verb, options)
         .word(&format!("{}/{}/{}", share.account, share.region, share.image))
         .option("--with", &share.with);
-    for (option, text) in args.justification.given() {
+    let end = end.iter().flat_map(|end| end.given());
+    for (option, text) in args.justification.given().chain(end) {
         line = line.option(option, text);
     }
     line.option("--request-id", request_id).text

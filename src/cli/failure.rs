@@ -10,7 +10,10 @@ use super::{
     justification,
     text::one_line,
 };
-use crate::client::{Error, Reason};
+use crate::{
+    client::{Error, Reason},
+    proto::v1::ErrorReason,
+};
 
 /// The table of exit codes, for `--help`.
 pub const EXIT_CODES: &str = "\
@@ -105,6 +108,12 @@ impl Failure {
 
     pub(super) fn is(&self, exit: Exit) -> bool {
         self.exit == exit
+    }
+
+    /// True if the service gave this reason.
+    pub(super) fn is_of(&self, reason: ErrorReason) -> bool {
+        let given = self.answer.as_ref().and_then(|answer| answer.reason.as_deref());
+        given == Some(reason.as_str_name().trim_start_matches("ERROR_REASON_"))
     }
 
     pub(super) fn new(exit: Exit, what: impl AsRef<str>, hint: impl Into<String>) -> Self {
@@ -242,6 +251,9 @@ fn option_of(field: &str) -> Option<&'static str> {
         "state" | "states" => "--state",
         "principal" => "--asked-by",
         "created_before" => "--older-than",
+        "expire_time" | "expire_date" => "--until",
+        "ttl" => "--for",
+        "expire_before" => "--expiring",
         "positions" => "--position",
         "page_size" => "--page-size",
         "change_id" => "CHANGE_ID",

@@ -1,17 +1,17 @@
 //! `grant` and `revoke`: one change, which can be retried safely, and followed if it takes long.
 
 use super::{
-    args::GrantRevokeArgs,
-    command_line,
+    args::{GrantArgs, GrantRevokeArgs},
+    command_line::{self, RepeatedChange},
     connection::Client,
     console::Console,
+    ends,
     error_hint::{self, FollowUp},
     failure::{Failure, Stop},
     findings,
     live_line::LiveLine,
     options::{ClientOptions, Output},
     render,
-    share::PermissionIds,
 };
 use crate::{
     client::{Error, Outcome},
@@ -26,11 +26,11 @@ const VALID: &str = "note: the request is valid and permitted; nothing was chang
 pub(super) async fn grant(
     options: &ClientOptions,
     client: &Client,
-    args: GrantRevokeArgs,
+    GrantArgs { one: args, end, .. }: GrantArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
     let share = args.permission.resolve(options)?;
-    let request = GrantSharePermissionRequest {
+    let mut request = GrantSharePermissionRequest {
         account_id: share.account.clone(),
         region: share.region.clone(),
         image_id: share.image.clone(),
@@ -39,16 +39,33 @@ pub(super) async fn grant(
         validate_only: args.validate_only,
         ..(&args.justification).into()
     };
+    let asked = end.end();
+    if let Some(end) = asked.clone() {
+        end.set(&mut request);
+    }
     let line = LiveLine::new(console);
     let mut tell = |error: &Error| line.show_pending(error);
     let outcome = client.grant_telling(request, line.telling(console, &mut tell)).await;
     drop(line);
-    let answer = answer_or_failure(outcome, "grant", options, &share, &args)?;
+    let repeated = RepeatedChange {
+        share: &share,
+        args: &args,
+        end: Some(&end),
+    };
+    let answer = answer_or_failure(outcome, "grant", options, &repeated)?;
     if options.output == Output::Json {
         console.print_json(&answer)?;
     } else {
         print(console, answer.permission.as_ref(), answer.change.as_ref())?;
         notes(console, &args, answer.replayed, answer.joined);
+        let planned = answer.expire_time.map(|expire_time| Change {
+            expire_time: Some(expire_time),
+            ..Change::default()
+        });
+        for change in answer.change.iter().chain(&planned) {
+            let told = ends::notes(asked.as_ref(), change, console.view());
+            told.into_iter().for_each(|note| console.note(note));
+        }
         findings::warn(console, &answer.findings);
     }
     Ok(findings::refusal(&answer.findings)?)
@@ -74,7 +91,12 @@ pub(super) async fn revoke(
     let mut tell = |error: &Error| line.show_pending(error);
     let outcome = client.revoke_telling(request, line.telling(console, &mut tell)).await;
     drop(line);
-    let answer = answer_or_failure(outcome, "revoke", options, &share, &args)?;
+    let repeated = RepeatedChange {
+        share: &share,
+        args: &args,
+        end: None,
+    };
+    let answer = answer_or_failure(outcome, "revoke", options, &repeated)?;
     if options.output == Output::Json {
         console.print_json(&answer)?;
         return Ok(findings::refusal(&answer.findings)?);
@@ -113,8 +135,7 @@ fn answer_or_failure<A>(
     outcome: Outcome<A>,
     verb: &str,
     options: &ClientOptions,
-    share: &PermissionIds,
-    args: &GrantRevokeArgs,
+    repeated: &RepeatedChange<'_>,
 ) -> Result<A, Failure> {
     let (error, next) = match outcome {
         Outcome::Succeeded(answer) => return Ok(answer),
@@ -130,7 +151,7 @@ fn answer_or_failure<A>(
             (error, next)
         }
     };
-    Err(explain(&error, next, verb, options, share, args))
+    Err(explain(&error, next, verb, options, repeated))
 }
 
 fn explain(
@@ -138,20 +159,19 @@ fn explain(
     next: FollowUp,
     verb: &str,
     options: &ClientOptions,
-    share: &PermissionIds,
-    args: &GrantRevokeArgs,
+    repeated: &RepeatedChange<'_>,
 ) -> Failure {
     let failure = Failure::from(error);
     match (next, &error.change_id) {
         (FollowUp::None, _) => failure,
         (FollowUp::Follow, Some(change_id)) => {
-            let command = command_line::follow(options, &share.account, change_id);
+            let command = command_line::follow(options, &repeated.share.account, change_id);
             failure.then("follow it with", &command)
         }
-        (FollowUp::Follow | FollowUp::Replay, _) if args.validate_only => failure,
+        (FollowUp::Follow | FollowUp::Replay, _) if repeated.args.validate_only => failure,
         (FollowUp::Follow | FollowUp::Replay, _) => {
             let request_id = error.request_id.as_deref().unwrap_or_default();
-            let command = command_line::replay(verb, options, share, args, request_id);
+            let command = command_line::replay(verb, options, repeated, request_id);
             failure.then("repeat it safely with the same request id", &command)
         }
     }

@@ -1,10 +1,16 @@
 //! `list`: the permissions.
 
+use std::time::Duration;
+
+use time::{OffsetDateTime, macros::datetime};
+
 use super::{
     args::{ListArgs, StateFilter},
+    audit::time_arg::{now, timestamp},
     cell::{Cell, TableRow},
     connection::{Client, ShareStub},
     console::Console,
+    ends,
     failure::{Failure, Stop},
     format::{access, rfc3339},
     options::ClientOptions,
@@ -15,6 +21,9 @@ use super::{
     text::one_line,
 };
 use crate::proto::v1::{ListSharePermissionsRequest, SharePermission, share_permission::State};
+
+/// The last time that the service knows.
+const LAST_TIME: OffsetDateTime = datetime!(9999-12-31 23:59:59 UTC);
 
 pub(super) async fn list(
     options: &ClientOptions,
@@ -52,6 +61,12 @@ pub(super) async fn list(
     Ok(())
 }
 
+/// The time after a span from now. One that is too far away means the end of all times.
+fn after(span: Duration) -> OffsetDateTime {
+    let span = time::Duration::try_from(span).ok();
+    span.and_then(|span| now().checked_add(span)).unwrap_or(LAST_TIME)
+}
+
 fn first_page(args: &ListArgs) -> ListSharePermissionsRequest {
     ListSharePermissionsRequest {
         account_id: args.account.clone().unwrap_or_default(),
@@ -59,6 +74,8 @@ fn first_page(args: &ListArgs) -> ListSharePermissionsRequest {
         image_id: args.shares.image.clone().unwrap_or_default(),
         shared_account_id: args.shares.with.clone().unwrap_or_default(),
         state: args.state.unwrap_or(StateFilter::Any) as i32,
+        // Once, because the time must be the same for all pages.
+        expire_before: args.expiring.map(|span| timestamp(after(span))),
         ..ListSharePermissionsRequest::default()
     }
 }
@@ -77,11 +94,12 @@ impl ListItem for SharePermission {
             ("STATE", Cell::State(permission_state(self.state))),
             ("UPDATED", Cell::Time(self.update_time)),
             ("PENDING CHANGE", Cell::Id(one_line(&self.pending_change_id))),
+            ends::column(&self.bases),
         ]
     }
 
     fn record(&self) -> Result<Cells, Failure> {
-        Ok(vec![
+        let mut record = vec![
             ("account_id", self.account_id.clone()),
             ("region", self.region.clone()),
             ("image_id", self.image_id.clone()),
@@ -93,6 +111,8 @@ impl ListItem for SharePermission {
             ("pending_change_id", self.pending_change_id.clone()),
             ("create_time", rfc3339(self.create_time.as_ref())),
             ("update_time", rfc3339(self.update_time.as_ref())),
-        ])
+        ];
+        record.extend(ends::basis_record(&self.bases));
+        Ok(record)
     }
 }

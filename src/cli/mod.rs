@@ -1,4 +1,4 @@
-//! The client commands of `sharewarden`: grant, revoke, get, list, change, images, audit, checkpoint and health. They use
+//! The client commands of `sharewarden`: grant, revoke, get, why, list, change, images, audit, checkpoint and health. They use
 //! only gRPC, and verify the answers of the audit history with `ledger`.
 //!
 //! Read `options`, `share` and `args` for the command line, then one command (`grant_revoke` has the most). `connection` opens a
@@ -20,6 +20,7 @@ mod connection;
 mod console;
 mod context;
 mod diagnosis;
+mod ends;
 mod environment;
 mod error_hint;
 mod failure;
@@ -59,12 +60,13 @@ pub use args::{
     ChangeArgs, ChangeCommand, ClientCommand, GrantArgs, GrantRevokeArgs, ListArgs, RevokeArgs, ShareFilterArgs,
     StateFilter, no_csv_form,
 };
-pub use audit::{AuditCommand, KeyCommand, LineReader, key};
+pub use audit::{AuditCommand, KeyCommand, LineReader, WhyArgs, key};
 pub use cell::{Cell, TableRow};
 pub use changes::{ChangeStateFilter, ChangesArgs};
 pub use completions::{complete, completions};
 pub use console::{Console, colors_stdout, locale_is_utf8, terminal_width};
 pub use context::{ContextCommand, SetContextArgs};
+pub use ends::EndArgs;
 pub use environment::Environment;
 use failure::Stop;
 pub use failure::{EXIT_CODES, Exit, Failure};
@@ -113,7 +115,8 @@ async fn perform(options: &ClientOptions, command: ClientCommand, console: &mut 
             from_file: Some(file),
             job,
             one,
-        }) => jobs::grant(options, &file, &one, &job, console).await?,
+            end,
+        }) => jobs::grant(options, &file, (&one, &end), &job, console).await?,
         ClientCommand::Revoke(args) if args.all_recipients || args.all_images => {
             jobs::revoke(options, &args, console).await?;
         }
@@ -128,9 +131,10 @@ async fn ask(options: &ClientOptions, command: ClientCommand, console: &mut Cons
     let client = connection::open(options).await?;
     console.watch_silence(client.silence());
     match command {
-        ClientCommand::Grant(args) => grant_revoke::grant(options, &client, args.one, console).await,
+        ClientCommand::Grant(args) => grant_revoke::grant(options, &client, args, console).await,
         ClientCommand::Revoke(args) => grant_revoke::revoke(options, &client, args.one, console).await,
         ClientCommand::Get(args) => read::get(options, &client, args, console).await,
+        ClientCommand::Why(args) => audit::why(options, &client, args, console).await,
         ClientCommand::List(args) => list::list(options, &client, args, console).await,
         ClientCommand::Change(ChangeCommand::List(args)) => changes::changes(options, &client, args, console).await,
         ClientCommand::Change(ChangeCommand::Show(args)) => read::change(options, &client, args, console).await,

@@ -2,6 +2,7 @@
 
 use super::{
     cell::{Cell, TableRow},
+    ends,
     format::{access, action, cause, milliseconds, name, rfc3339_seconds},
     justification,
     table::{self, Fit},
@@ -18,7 +19,7 @@ const DISPENSABLE: &[&str] = &["AWS REQUEST ID", "STARTED", "CALL TO AWS", "ERRO
 
 /// One permission.
 pub(super) fn permission(permission: &SharePermission, view: &View) -> String {
-    let rows = vec![
+    let mut rows = vec![
         ("Account", one_line(&permission.account_id).into()),
         ("Region", one_line(&permission.region).into()),
         ("Image", one_line(&permission.image_id).into()),
@@ -26,11 +27,14 @@ pub(super) fn permission(permission: &SharePermission, view: &View) -> String {
         ("State", Cell::State(permission_state(permission.state))),
         ("Desired", access(permission.desired).into()),
         ("Applied", access(permission.applied).into()),
+    ];
+    rows.extend(ends::basis_rows(&permission.bases));
+    rows.extend([
         ("Generation", permission.generation.to_string().into()),
         ("Pending change", one_line(&permission.pending_change_id).into()),
         ("Created", Cell::Time(permission.create_time)),
         ("Updated", Cell::Time(permission.update_time)),
-    ];
+    ]);
     table::pairs(rows, view)
 }
 
@@ -74,6 +78,11 @@ fn change_rows(change: &Change) -> TableRow {
     rows.extend(decision(change.decision.as_ref()));
     rows.extend([
         ("Cause", cause(change.cause).into()),
+        ("Ends", Cell::Time(change.expire_time)),
+        (
+            "Previous basis",
+            ends::basis_text(change.previous_basis.as_ref()).into(),
+        ),
         ("Request id", one_line(&change.request_id).into()),
         ("Generation", change.generation.to_string().into()),
         ("Previous", access(change.previous).into()),

@@ -131,6 +131,11 @@ impl View {
         }
     }
 
+    /// A time in the time zone of this machine, with its offset; in UTC, if the OS does not know the zone.
+    pub(super) fn of_this_machine(&self, time: &Timestamp) -> String {
+        Self { local: true, ..*self }.seconds(Some(time))
+    }
+
     /// The time in the time zone of this machine; `None` without --local, or if the OS does not know the zone.
     fn local_time(&self, time: Option<&Timestamp>) -> Option<OffsetDateTime> {
         let time = time.filter(|_| self.local).and_then(utc)?;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use sharewarden::{
     clock::Clock,
-    domain::{AccountId, Action, Cause, EntryKind, KindName, Timestamp},
+    domain::{AccountId, Action, Cause, EntryKind, KindName, PermissionKey, Timestamp},
     store::{
         Database,
-        audit::{EntryFilter, Order, PageLimit, entries},
+        audit::{EntryFilter, Order, PageLimit, Share, entries, grants_at},
     },
 };
 use sqlx::PgPool;
@@ -270,7 +270,53 @@ async fn every_filter_on_a_million_entries_reads_little_besides_its_page() {
             }
         }
     }
+    for (name, limit, max_fetched) in [
+        ("100 shares of 100 images", 100, 100 * PER_IMAGE),
+        ("a share", 1, PER_IMAGE),
+    ] {
+        let shares = some_shares(&store, limit).await;
+        let before = counters(&store.pool).await;
+        let database = store.connect(1);
+        let now = Clock::system().now();
+        let granted = grants_at(&database, now, &shares).await.unwrap();
+        close(&store, database).await;
+        let after = counters(&store.pool).await;
+        let (scans, scanned, read) = (after.0 - before.0, after.1 - before.1, after.2 - before.2);
+        println!("the grants of {name}: {} found, {read} fetched", granted.len());
+        assert!(granted.len() >= shares.len());
+        if scans > 0 || scanned > 0 || read > max_fetched {
+            violations.push(format!(
+                "the grants of {name}: {scans} sequential scans, {scanned} entries, and {read} fetched, more than {max_fetched}"
+            ));
+        }
+    }
     assert!(violations.is_empty(), "{}", violations.join("\n"));
+}
+
+/// More than the entries of an image: the grants of shares are found among the entries of their images.
+const PER_IMAGE: i64 = 80;
+
+/// Shares that began with different entries of the first months.
+async fn some_shares(store: &Store, limit: i64) -> Vec<Share> {
+    let sql = "SELECT account_id, region, image_id, shared_account_id, recorded_at, log_index FROM audit_entry
+        WHERE kind = 'change.succeeded' AND action = 'GRANT' AND recorded_at < '2026-02-01Z' AND shared_account_id <> account_id
+        ORDER BY recorded_at LIMIT $1";
+    let rows: Vec<(String, String, String, String, time::OffsetDateTime, i64)> =
+        sqlx::query_as(sql).bind(limit).fetch_all(&store.pool).await.unwrap();
+    let shares = rows
+        .into_iter()
+        .map(|(account, region, image, shared_account, start, index)| Share {
+            key: PermissionKey {
+                account: account.parse().unwrap(),
+                region: region.parse().unwrap(),
+                image: image.parse().unwrap(),
+                shared_account: shared_account.parse().unwrap(),
+            },
+            start_time: Timestamp::new(start),
+            start_index: index.unsigned_abs(),
+            end: None,
+        });
+    shares.collect()
 }
 
 /// Reads a page on its own connection. Postgres reports the statistics of a connection at the latest when it ends.

@@ -9,7 +9,7 @@ use tonic::Code;
 use crate::auditor::*;
 
 /// Records the entries with these indexes as archived, and deletes them.
-async fn archive(stack: &Stack, indexes: std::ops::Range<u64>) {
+pub(crate) async fn archive(stack: &Stack, indexes: std::ops::Range<u64>) {
     let (start, end) = (indexes.start, indexes.end);
     let in_range = format!("log_index >= {start} AND log_index < {end}");
     let note = format!(

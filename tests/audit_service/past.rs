@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use sharewarden::clock::Clock;
 use sharewarden::proto::v1::{
-    AuditEntryOrder, GetSharePermissionsAtRequest, ListPermissionHistoryRequest, PastSharePermission,
+    AuditEntryOrder, Basis, GetSharePermissionsAtRequest, ListPermissionHistoryRequest, PastSharePermission,
 };
 use sharewarden_testkit::stack::*;
 
-use crate::auditor::*;
+use crate::{archive::archive, auditor::*};
 
 type Time = pbjson_types::Timestamp;
 
@@ -103,9 +103,95 @@ async fn a_share_is_in_effect_from_the_end_of_its_grant_to_the_end_of_its_revoke
             start_index: 1,
             end_time: Some(revoked),
             end_index: Some(3),
+            bases: vec![Basis {
+                change_id: change(&entries[2]).change_id.clone(),
+                expire_time: None,
+            }],
+            basis_archived: false,
         };
         assert_eq!(shares, if shared { vec![expected] } else { vec![] }, "{time:?}");
     }
+    stack.end().await;
+}
+
+/// The bases of the shares at a time, and whether they are archived.
+async fn bases_at(auditor: &mut AuditClient, request: GetSharePermissionsAtRequest) -> Vec<(Vec<Basis>, bool)> {
+    let answer = auditor.get_share_permissions_at(as_tester(request)).await.unwrap();
+    let shares = answer.into_inner().permissions.into_iter();
+    shares.map(|share| (share.bases, share.basis_archived)).collect()
+}
+
+#[tokio::test]
+async fn a_share_stands_at_each_time_on_the_last_grant_that_had_succeeded_with_its_end() {
+    let stack = Stack::start().await;
+    let (mut client, mut auditor) = (stack.client().await, auditor(&stack).await);
+    // The image has other shares, and the recipient other images.
+    grant_to_many(&stack, 0..3).await;
+    let (mut times, mut expected) = (Vec::new(), Vec::new());
+    for end in [None, Some(4_102_358_400), Some(4_102_444_800)] {
+        let mut request = grant();
+        request.expire_time = end.map(|seconds| Time { seconds, nanos: 0 });
+        let granted = client.grant_share_permission(as_tester(request)).await.unwrap();
+        let change = granted.into_inner().change.unwrap();
+        times.push(change.end_time);
+        expected.push(Basis {
+            change_id: change.change_id,
+            expire_time: change.expire_time,
+        });
+    }
+    let at = |time| GetSharePermissionsAtRequest {
+        time,
+        shared_account_id: RECIPIENT.into(),
+        ..Default::default()
+    };
+    for (time, basis) in times.iter().zip(&expected) {
+        let found = bases_at(&mut auditor, at(*time)).await;
+        assert_eq!(found, [(vec![basis.clone()], false)], "{time:?}");
+    }
+    let before = times[1].map(|time| add_nanos(time, -1));
+    assert_eq!(
+        bases_at(&mut auditor, at(before)).await,
+        [(vec![expected[0].clone()], false)]
+    );
+    let all = GetSharePermissionsAtRequest {
+        time: times[2],
+        ..Default::default()
+    };
+    let found = bases_at(&mut auditor, all).await;
+    assert_eq!(found.len(), 4);
+    assert!(found.iter().all(|(bases, _)| bases.len() == 1), "{found:?}");
+    let since = GetSharePermissionsAtRequest {
+        since: times[0],
+        ..at(times[2])
+    };
+    assert_eq!(bases_at(&mut auditor, since).await, [(vec![], false)]);
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn a_grant_that_is_archived_is_told_and_one_that_is_missing_is_tampered() {
+    let stack = Stack::start().await;
+    let (mut client, mut auditor) = (stack.client().await, auditor(&stack).await);
+    for number in 0..3 {
+        client
+            .grant_share_permission(as_tester(nth_grant(number)))
+            .await
+            .unwrap();
+    }
+    archive(&stack, 0..4).await;
+    let found = bases_at(&mut auditor, Default::default()).await;
+    let found: Vec<_> = found.iter().map(|(bases, archived)| (bases.len(), *archived)).collect();
+    assert_eq!(found, [(0, true), (0, true), (1, false)]);
+
+    stack.tamper("DELETE FROM audit_entry WHERE log_index = 5").await;
+    let missing = auditor
+        .get_share_permissions_at(as_tester(GetSharePermissionsAtRequest::default()))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (reason(&missing).as_str(), detail(&missing, "log_index").as_str()),
+        ("LEDGER_TAMPERED", "5")
+    );
     stack.end().await;
 }
 

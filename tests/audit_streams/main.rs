@@ -13,3 +13,4 @@ mod state;
 mod tampering;
 mod watch;
 mod watch_replicas;
+mod why;

@@ -7,6 +7,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::*;
 
+/// The end of a share: 2099-12-31T00:00:00Z.
+const END: pbjson_types::Timestamp = pbjson_types::Timestamp {
+    seconds: 4_102_358_400,
+    nanos: 0,
+};
+
 /// The entries of [`make_history`].
 const ENTRIES: u64 = 10;
 
@@ -15,7 +21,9 @@ async fn make_history(stack: &Stack) {
     let mut client = stack.client().await;
     client.grant_share_permission(as_tester(grant())).await.unwrap();
     client.revoke_share_permission(as_tester(revoke())).await.unwrap();
-    client.grant_share_permission(as_tester(grant())).await.unwrap();
+    let mut ending = grant();
+    ending.expire_time = Some(END);
+    client.grant_share_permission(as_tester(ending)).await.unwrap();
     stack.grant_many(10, 1).await;
     let refusal = Effect::Refuse {
         code: "OperationNotSupportedException".into(),
@@ -106,6 +114,38 @@ const TAMPERINGS: &[Tampering] = &[
         "UPDATE share_permission SET applied = 'NOT_SHARED' WHERE generation = 3",
         "UPDATE share_permission SET applied = 'SHARED' WHERE generation = 3",
         &["permission ", "state: the ledger says \"SHARED\", the table says \"NOT_SHARED\""],
+    ),
+    (
+        "UPDATE change SET expire_time = '2199-12-31Z' WHERE generation = 3",
+        "UPDATE change SET expire_time = '2099-12-31Z' WHERE generation = 3",
+        &["change ", "expire_time: the ledger says \"2099-12-31T00:00:00Z\", the table says \"2199-12-31T00:00:00Z\""],
+    ),
+    (
+        "UPDATE change SET previous_basis = jsonb_build_object('change_id', change_id) WHERE generation = 3",
+        "UPDATE change SET previous_basis = NULL WHERE generation = 3",
+        &["change ", "previous_basis_change_id: the ledger says \"\""],
+    ),
+    (
+        "UPDATE share_permission SET expire_time = '2199-12-31Z' WHERE generation = 3",
+        "UPDATE share_permission SET expire_time = '2099-12-31Z' WHERE generation = 3",
+        &["permission ", "expire_time: the ledger says \"2099-12-31T00:00:00Z\", the table says \"2199-12-31T00:00:00Z\""],
+    ),
+    (
+        "UPDATE share_permission SET expire_time = NULL WHERE generation = 3",
+        "UPDATE share_permission SET expire_time = '2099-12-31Z' WHERE generation = 3",
+        &["permission ", "expire_time: the ledger says \"2099-12-31T00:00:00Z\", the table says \"\""],
+    ),
+    (
+        "UPDATE share_permission SET expire_time = NULL, basis_change_id = NULL WHERE generation = 3",
+        "UPDATE share_permission SET expire_time = '2099-12-31Z', basis_change_id =
+             (SELECT change_id FROM change WHERE generation = 3) WHERE generation = 3",
+        &["permission ", "basis_change_id: the ledger says"],
+    ),
+    (
+        "UPDATE share_permission SET basis_change_id = '00000000-0000-0000-0000-000000000003' WHERE expire_time IS NULL
+             AND applied = 'SHARED'",
+        "UPDATE share_permission SET basis_change_id = NULL WHERE expire_time IS NULL AND applied = 'SHARED'",
+        &["permission ", "basis_change_id: the ledger says", "000000000003"],
     ),
     (
         "UPDATE share_permission SET desired = 'NOT_SHARED' WHERE generation = 3",

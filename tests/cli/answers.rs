@@ -59,6 +59,7 @@ pub(crate) fn granted() -> GrantSharePermissionResponse {
         replayed: false,
         joined: false,
         findings: Vec::new(),
+        expire_time: None,
         decision: None,
     }
 }

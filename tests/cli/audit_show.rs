@@ -109,7 +109,7 @@ async fn a_text_with_another_hash_is_reported_as_tampered() {
 async fn a_field_that_differs_from_the_text_is_reported_as_tampered() {
     let ledger = Ledger::of(5);
     type Lie = fn(&mut AuditEntry);
-    let lies: [(&str, Lie); 23] = [
+    let lies: [(&str, Lie); 25] = [
         ("record_time", |entry| entry.record_time = None),
         ("kind", |entry| entry.kind = "change.succeeded".into()),
         ("schema", |entry| entry.schema = 2),
@@ -148,6 +148,12 @@ async fn a_field_that_differs_from_the_text_is_reported_as_tampered() {
             decision_of(entry).tags.insert("release".into(), "another".into());
         }),
         ("decision", |entry| decision_of(entry).policies.clear()),
+        ("expire_time", |entry| {
+            change_of(entry).expire_time = Some(pbjson_types::Timestamp::default());
+        }),
+        ("previous_basis", |entry| {
+            change_of(entry).previous_basis = Some(Basis::default());
+        }),
         ("aws_request_id", |entry| {
             change_of(entry).aws_request_id = "aws-2".into()
         }),

@@ -55,7 +55,7 @@ fn the_example_policies_decide_as_their_cases_expect_and_each_policy_decides_one
         .collect();
     assert_eq!(decisions, BTreeSet::from([false, true]));
     let last = lines.last().unwrap();
-    assert_eq!((&last["cases"], &last["different"]), (&12.into(), &0.into()));
+    assert_eq!((&last["cases"], &last["different"]), (&14.into(), &0.into()));
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_case_that_is_decided_differently_is_told_with_its_line_and_the_command_fail
     fs::write(&file, text.replace("CHG-1234", "INC-1234")).unwrap();
     let tested = in_examples(&format!("policy test {}", file.display()));
     assert_eq!(tested.code, 1, "{}", tested.out);
-    let expected = "x.toml:19: \"a partner with a change ticket\" expects allowed by partners-with-a-change-ticket; \
+    let expected = "x.toml:20: \"a partner with a change ticket\" expects allowed by partners-with-a-change-ticket; \
                     it is refused by no policy: ";
     assert!(tested.notes.contains(expected), "{}", tested.notes);
     assert!(
@@ -78,7 +78,7 @@ fn a_case_that_is_decided_differently_is_told_with_its_line_and_the_command_fail
     let undecided = "no case is decided by the policy \"no-strangers\"";
     assert!(tested.notes.contains(undecided), "{}", tested.notes);
     assert!(
-        tested.notes.ends_with("error: 1 of 4 cases are decided differently\n"),
+        tested.notes.ends_with("error: 1 of 5 cases are decided differently\n"),
         "{}",
         tested.notes
     );
@@ -202,7 +202,7 @@ fn the_set_is_shown_as_a_list_one_policy_or_its_digest() {
 fn an_explanation_has_the_decision_the_policies_that_decided_and_what_was_missing() {
     let share = "111122223333/eu-central-1/wsi-basewin11";
     let desk = "--as spiffe://bank.example/ns/partners/desk";
-    let at = "--time 2026-11-30T10:00:00+01:00";
+    let at = "--time 2026-11-30T10:00:00+01:00 --until 2026-12-31T23:00:00Z";
     let facts = "--tag= --fact state=AVAILABLE --fact operatingSystem=LINUX --fact tenancy=DEFAULT \
                  --fact created=2026-11-01T00:00:00Z";
     let explain = |more: &str| {

@@ -31,6 +31,76 @@ async fn grant_fills_every_field() {
 }
 
 #[tokio::test]
+async fn an_end_fills_the_field_of_its_form() {
+    let time = pbjson_types::Timestamp {
+        seconds: 1_798_736_400,
+        nanos: 0,
+    };
+    let plain = GrantSharePermissionRequest::default;
+    for (option, expected) in [
+        (
+            "--for 30d",
+            GrantSharePermissionRequest {
+                ttl: Some(std::time::Duration::from_secs(30 * 86_400).into()),
+                ..plain()
+            },
+        ),
+        (
+            "--until 2026-12-31",
+            GrantSharePermissionRequest {
+                expire_date: "2026-12-31".into(),
+                ..plain()
+            },
+        ),
+        (
+            "--until 2026-12-31T18:00:00+01:00",
+            GrantSharePermissionRequest {
+                expire_time: Some(time),
+                ..plain()
+            },
+        ),
+    ] {
+        let service = Service::answering([Answer::Grant(granted())]).await;
+        run(&service, &format!("grant {WHICH} --reason x {option}")).await.ok();
+        let asked = service.asked();
+        let [Asked::Grant(grant)] = &asked[..] else {
+            panic!("{asked:?}")
+        };
+        assert_eq!(
+            (grant.expire_time, grant.ttl, &grant.expire_date),
+            (expected.expire_time, expected.ttl, &expected.expire_date),
+            "{option}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn shares_that_end_within_a_span_are_asked_for_by_one_time_on_all_pages() {
+    let page = |next_page_token: &str| {
+        Answer::List(ListSharePermissionsResponse {
+            next_page_token: next_page_token.into(),
+            ..Default::default()
+        })
+    };
+    let service = Service::answering([page("next"), page("")]).await;
+    let before = time::OffsetDateTime::now_utc().unix_timestamp();
+    run(&service, "list --expiring 14d").await.ok();
+    let asked = service.asked();
+    let times: Vec<_> = asked
+        .iter()
+        .map(|asked| match asked {
+            Asked::List(list) => list.expire_before.unwrap(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(times[0], times[1]);
+    assert!(
+        (0..60).contains(&(times[0].seconds - before - 14 * 86_400)),
+        "{times:?}"
+    );
+}
+
+#[tokio::test]
 async fn revoke_fills_every_field() {
     let service = Service::answering([Answer::Revoke(RevokeSharePermissionResponse::default())]).await;
     let line = format!("revoke {WHICH} --reason left --ticket OPS-2 --request-id my-id");
@@ -241,6 +311,22 @@ fn wrong_options_are_refused_before_anything_is_sent() {
     assert_eq!(list("--page-size 0"), Some(ErrorKind::ValueValidation));
     assert_eq!(list("--page-size 501"), Some(ErrorKind::ValueValidation));
     assert_eq!(list("--limit 0"), Some(ErrorKind::ValueValidation));
+    assert_eq!(list("--expiring soon"), Some(ErrorKind::ValueValidation));
+    let grant = |option: &str| {
+        let line = format!("sharewarden grant {WHICH} --reason x {option}");
+        Cli::try_parse_from(line.split(' ')).err().map(|error| error.kind())
+    };
+    for option in [
+        "--for 0s",
+        "--for 101y",
+        "--for 30",
+        "--until 30d",
+        "--until 2026-12-31T18:00:00",
+    ] {
+        assert_eq!(grant(option), Some(ErrorKind::ValueValidation), "{option}");
+    }
+    assert_eq!(grant("--for 30d --until 2026-12-31"), Some(ErrorKind::ArgumentConflict));
+    assert_eq!(grant("--for 1w"), None);
     assert_eq!(list("--server https://sharewarden.example.com --timeout 5m"), None);
 }
 

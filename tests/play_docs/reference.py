@@ -79,7 +79,10 @@ STAYS = {
 # What is typed when a command asks.
 ANSWERS = {"--all-recipients": ["Go on? [y/N]", "y"]}
 # Exit codes other than 0.
-EXITS = {"sharewarden checkpoint add-signatures": 2}  # the service of `dev` has no witnesses
+EXITS = {
+    "sharewarden checkpoint add-signatures": 2,  # the service of `dev` has no witnesses
+    "sharewarden why wsi-basewin11 -w 000011112222 --at 7d": 3,  # the history of `dev` is new
+}
 # Commands that must have the ports of the session, so that they run before its service.
 FIRST = ("sharewarden dev", "sharewarden simulate")
 # What happens before some examples. An export is compressed. A copy of the database loses its checkpoints: the service would sign

@@ -142,10 +142,14 @@ async fn a_date_ends_with_its_day_in_the_zone_of_the_policy() {
     let stack = Stack::start_with("policy.zone = \"Europe/Berlin\"\n").await;
     let mut request = grant();
     request.expire_date = "2099-06-30".into();
+    request.validate_only = true;
+    let validated = granted(&stack, request.clone()).await;
+    request.validate_only = false;
     let change = granted(&stack, request).await.change.unwrap();
     let end = change.expire_time.unwrap();
     let midnight_in_berlin = time::macros::datetime!(2099-06-30 22:00:00 UTC);
     assert_eq!((end.seconds, end.nanos), (midnight_in_berlin.unix_timestamp(), 0));
+    assert_eq!(validated.expire_time, Some(end));
     stack.end().await;
 }
 

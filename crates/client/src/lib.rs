@@ -37,13 +37,14 @@
 //! - [`Client::call`] makes any other call, and retries while the service is unavailable. An [`Error`] has the reason and the
 //!   metadata that the service sent. The generated types are in [`proto`].
 //!
-//! Read `options`, then `connection`, then `change`, then `job`.
+//! Read `options`, then `connection`, then `change` and `end`, then `job`.
 
 mod change;
 mod channel;
 mod connection;
 mod credentials;
 mod deadline;
+mod end;
 mod error;
 mod follow;
 pub mod job;
@@ -54,6 +55,7 @@ pub use change::{Outcome, Telling};
 pub use channel::ServiceChannel;
 pub use connection::{AccessStub, AuditStub, Client, ShareStub, Stub, backoff, open_channel};
 pub use deadline::Deadline;
+pub use end::GrantEnd;
 pub use error::{Error, Reason};
 pub use options::{ConnectOptions, ConnectionError};
 pub use silence::Silence;

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, future::pending, time::Duration};
 
 use sharewarden_client::{
-    Client, ConnectOptions,
+    Client, ConnectOptions, GrantEnd,
     job::{JobAction, JobChange, Report, ShareJob, ShareName, ShareSelection, StepEnd, Verdict},
     proto::v1::ErrorReason,
 };
@@ -40,6 +40,7 @@ fn share(number: usize) -> ShareName {
 
 fn changes(action: JobAction, count: usize) -> Vec<JobChange> {
     let change = |number| JobChange {
+        end: None,
         action,
         share: share(number),
         reason: "a test of jobs".into(),
@@ -109,6 +110,36 @@ async fn a_partner_who_leaves_loses_every_share_and_a_second_run_sends_nothing()
         (stack.calls_of(UPDATE), kinds(&stack).await["change.requested"]),
         (calls, 80)
     );
+    stack.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_with_ends_renews_shares_with_another_end_and_leaves_those_with_the_same_alone() {
+    let stack = Stack::start().await;
+    let client = client(stack.address, TIMEOUT).await;
+    let until = |end: GrantEnd| {
+        let mut changes = changes(JobAction::Grant, 3);
+        changes.iter_mut().for_each(|change| change.end = Some(end.clone()));
+        changes
+    };
+    let (_, endless) = run(&client, changes(JobAction::Grant, 3)).await;
+    assert_eq!(counted(&endless), BTreeMap::from([("succeeded", 3)]));
+    // 2099-12-31 ends at midnight, UTC, which is the default zone of policies.
+    let time = pbjson_types::Timestamp {
+        seconds: 4_102_444_800,
+        nanos: 0,
+    };
+    for (end, expected) in [
+        (GrantEnd::Date("2099-12-31".into()), "succeeded"),
+        (GrantEnd::Date("2099-12-31".into()), "unchanged"),
+        (GrantEnd::Time(time), "unchanged"),
+        (GrantEnd::Date("2099-12-30".into()), "succeeded"),
+    ] {
+        let (_, report) = run(&client, until(end.clone())).await;
+        assert_eq!(counted(&report), BTreeMap::from([(expected, 3)]), "{end:?}");
+    }
+    let (_, endless) = run(&client, changes(JobAction::Grant, 3)).await;
+    assert_eq!(counted(&endless), BTreeMap::from([("succeeded", 3)]));
     stack.end().await;
 }
 

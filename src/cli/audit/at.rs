@@ -9,6 +9,7 @@ use crate::{
         cell::{Cell, TableRow},
         connection::{AuditStub, Client},
         console::Console,
+        ends,
         failure::{Failure, Stop},
         format::rfc3339,
         options::ClientOptions,
@@ -50,6 +51,7 @@ pub(super) async fn at(
         shared_account_id: args.shares.with.unwrap_or_default(),
         ..GetSharePermissionsAtRequest::default()
     };
+    let mut archived = 0;
     pages::follow(&args.pages, options.output, console, async |page_size, page_token| {
         (request.page_size, request.page_token) = (page_size, page_token);
         let answer = client
@@ -61,9 +63,17 @@ pub(super) async fn at(
             .await?;
         // The time must be the same for all pages.
         request.time = request.time.or(answer.time);
+        archived += answer.permissions.iter().filter(|share| share.basis_archived).count();
         Ok(ListPage::of(answer.permissions, answer.next_page_token))
     })
-    .await
+    .await?;
+    if archived > 0 {
+        console.note(format_args!(
+            "note: of {archived} shares the grant is archived, so their basis and their end are not shown; the archived months \
+             have them"
+        ));
+    }
+    Ok(())
 }
 
 impl ListItem for PastSharePermission {
@@ -81,11 +91,12 @@ impl ListItem for PastSharePermission {
             ("FROM ENTRY", self.start_index.to_string().into()),
             ("UNTIL", Cell::Time(self.end_time)),
             ("UNTIL ENTRY", number(self.end_index).into()),
+            ends::column(&self.bases),
         ]
     }
 
     fn record(&self) -> Result<Cells, Failure> {
-        Ok(vec![
+        let mut record = vec![
             ("account_id", self.account_id.clone()),
             ("region", self.region.clone()),
             ("image_id", self.image_id.clone()),
@@ -94,7 +105,10 @@ impl ListItem for PastSharePermission {
             ("start_index", self.start_index.to_string()),
             ("end_time", rfc3339(self.end_time.as_ref())),
             ("end_index", number(self.end_index)),
-        ])
+        ];
+        record.extend(ends::basis_record(&self.bases));
+        record.push(("basis_archived", self.basis_archived.to_string()));
+        Ok(record)
     }
 }
 

@@ -5,11 +5,12 @@ use serde_json::Value;
 
 use crate::{
     cli::{
+        audit::time_arg::timestamp,
         failure::{Exit, Failure},
         justification,
         table::Cells,
     },
-    domain::{Claims, Decision, EntryKind, PolicyId},
+    domain::{Claims, Decision, EntryKind, PolicyId, Timestamp},
     ledger::merkle::hex,
 };
 
@@ -76,6 +77,9 @@ const COLUMNS: &[&[&str]] = &[
         "credentials",
         "policies",
         "policy_set",
+        "expire_time",
+        "previous_basis_change_id",
+        "previous_basis_expire_time",
         "server_version",
         "leaf_hash",
     ],
@@ -117,6 +121,8 @@ impl CanonicalEntry {
                 .body
                 .decision()
                 .map_or_else(String::new, |made| made.policy_set.to_string()),
+            "previous_basis_change_id" => self.body.previous_basis("change_id").to_owned(),
+            "previous_basis_expire_time" => self.body.previous_basis("expire_time").to_owned(),
             "attempts" => self.body.attempts().len().to_string(),
             "server_version" => self.server_version.clone(),
             "leaf_hash" => hex(leaf_hash),
@@ -173,6 +179,18 @@ impl CanonicalBody {
     /// The decision of the policy. None if the body has none.
     pub(super) fn decision(&self) -> Option<Decision> {
         Decision::deserialize(self.0.get("decision")?).ok()
+    }
+
+    /// A text member that is a time. None if it is absent or not a time.
+    pub(super) fn time(&self, name: &str) -> Option<pbjson_types::Timestamp> {
+        let time = Timestamp::parse(self.text(name))?;
+        Some(timestamp(time.to_offset_date_time()))
+    }
+
+    /// A text member of the basis that a change replaced or ended; empty if it is absent.
+    pub(super) fn previous_basis(&self, name: &str) -> &str {
+        let member = self.0.get("previous_basis").and_then(|basis| basis.get(name));
+        member.and_then(Value::as_str).unwrap_or_default()
     }
 
     pub(super) fn attempts(&self) -> Vec<CanonicalAttempt> {

@@ -4,6 +4,7 @@ use super::canonical::CanonicalEntry;
 use crate::{
     cli::{
         cell::{Cell, TableRow},
+        ends,
         failure::Failure,
         format::{access, action, cause},
         justification,
@@ -22,6 +23,7 @@ impl ListItem for AuditEntry {
     const NAME: &'static str = "entries";
 
     const DISPENSABLE: &'static [&'static str] = &[
+        "ENDS",
         "REGION",
         "REASON",
         "RECIPIENT",
@@ -45,6 +47,7 @@ impl ListItem for AuditEntry {
             ("RECIPIENT", one_line(body.text("shared_account_id")).into()),
             ("PRINCIPAL", Cell::Text(one_line(body.text("principal")))),
             ("REASON", Cell::Text(one_line(body.text("reason")))),
+            ("ENDS", Cell::Time(body.time("expire_time"))),
         ]
     }
 
@@ -164,6 +167,11 @@ fn change_rows(change: &ChangeBody) -> TableRow {
     rows.extend(justification::rows(change));
     rows.extend([
         ("Cause", cause(change.cause).into()),
+        ("Ends", Cell::Moment(change.expire_time)),
+        (
+            "Previous basis",
+            ends::basis_text(change.previous_basis.as_ref()).into(),
+        ),
         ("Change", one_line(&change.change_id).into()),
         ("Request id", one_line(&change.request_id).into()),
     ]);

@@ -12,7 +12,7 @@ use crate::{
     domain::{self, Claim, Claims, PolicyId, Timestamp, decision::ImageAttributes},
     ledger::merkle::hex,
     proto::v1::{
-        self, Access, Action, Attempt, AuditEntry, Authentication, Cause, ChangeBody, CheckpointConfirmedBody,
+        self, Access, Action, Attempt, AuditEntry, Authentication, Basis, Cause, ChangeBody, CheckpointConfirmedBody,
         CredentialKind, Decision, DenialsBody, ErrorReason, attempt::Classification, audit_entry::Body,
     },
 };
@@ -71,6 +71,12 @@ fn first_mismatch_of_change(change: &ChangeBody, body: &CanonicalBody) -> Option
             "decision",
             is_decision(change.decision.as_ref(), body.decision().as_ref()),
         ),
+        (
+            "expire_time",
+            // A service that does not know the member yet leaves out the field.
+            change.expire_time.is_none() || change.expire_time == body.time("expire_time"),
+        ),
+        ("previous_basis", is_basis(change.previous_basis.as_ref(), body)),
         ("attempts", are_attempts(&change.attempts, &body.attempts())),
         ("error_reason", reason),
     ];
@@ -176,6 +182,17 @@ fn is_decision(decision: Option<&Decision>, said: Option<&domain::Decision>) -> 
         && are_attributes(decision.image.as_ref(), said.facts.image.as_ref())
         && decision.tags.iter().collect::<BTreeMap<_, _>>().into_iter().eq(tags)
         && is_text(&decision.unknown, &said.facts.unknown)
+}
+
+/// A service that does not know the member yet leaves out the field.
+fn is_basis(basis: Option<&Basis>, body: &CanonicalBody) -> bool {
+    let Some(basis) = basis else { return true };
+    !basis.change_id.is_empty()
+        && basis.change_id == body.previous_basis("change_id")
+        && match (&basis.expire_time, body.previous_basis("expire_time")) {
+            (None, said) => said.is_empty(),
+            (time, said) => is_time(time.as_ref(), said),
+        }
 }
 
 fn are_attributes(image: Option<&v1::ImageAttributes>, said: Option<&ImageAttributes>) -> bool {

@@ -94,4 +94,6 @@ pub enum ActionFilter {
 pub enum CauseFilter {
     /// A caller requested it
     Caller = Cause::Caller as i32,
+    /// The end of the share was reached
+    Expiry = Cause::Expiry as i32,
 }

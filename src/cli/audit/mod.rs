@@ -2,7 +2,7 @@
 //!
 //! Read [`filter`] and [`time_arg`] for the common arguments, [`list`] for the queries, then `show`, `watch` and `summary`.
 //! `export` writes files in the formats of `formats`. `verify` checks files and ledgers without trusting the server. `checkpoint`
-//! prints a signed checkpoint. `key` makes signing keys and needs no service.
+//! prints a signed checkpoint. `why` explains a share. `key` makes signing keys and needs no service.
 
 mod at;
 mod canonical;
@@ -31,6 +31,7 @@ mod verify_file;
 mod verify_live;
 mod watch;
 mod watch_state;
+mod why;
 
 pub use at::AtArgs;
 pub use checkpoint::{CheckpointArgs, CheckpointCommand};
@@ -46,6 +47,7 @@ pub use verifier_keys::VerifierKeyArgs;
 pub use verify::VerifyArgs;
 pub use verify_file::LineReader;
 pub use watch::{StartPosition, WatchArgs};
+pub use why::WhyArgs;
 
 use super::{connection::Client, console::Console, failure::Stop, help::with_examples, options::ClientOptions};
 
@@ -154,3 +156,5 @@ pub(super) async fn run(
 pub(super) use checkpoint::run as checkpoint;
 /// Runs `audit verify --export`, which needs no service.
 pub(super) use verify_file::verify as verify_export;
+/// Runs `why`.
+pub(super) use why::why;

@@ -197,6 +197,8 @@ fn unmapped(origin: &str, line: &CanonicalEntry, hash: &Hash) -> Value {
         ),
         ("claims", body.value_at("/authentication/claims")),
         ("decision", body.value("decision")),
+        ("expire_time", text("expire_time")),
+        ("previous_basis", body.value("previous_basis")),
     ];
     // The event has the reason as its message.
     let texts = justification::NAMES.iter().filter(|name| **name != "reason");

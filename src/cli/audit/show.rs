@@ -79,7 +79,7 @@ async fn get(client: &Client, account: &str, log_index: u64) -> Result<AuditEntr
     }
 }
 
-async fn prove(client: &Client, account: &str, log_index: u64) -> Result<GetInclusionProofResponse, Stop> {
+pub(super) async fn prove(client: &Client, account: &str, log_index: u64) -> Result<GetInclusionProofResponse, Stop> {
     let request = GetInclusionProofRequest {
         account_id: account.to_owned(),
         log_index,

@@ -15,6 +15,7 @@ use super::{
     args::{GrantRevokeArgs, RevokeArgs},
     connection::{self, Client},
     console::Console,
+    ends::EndArgs,
     error_hint,
     failure::{Exit, Failure, Stop},
     held_signals::HeldSignal,
@@ -57,7 +58,7 @@ pub struct JobArgs {
 pub(super) async fn grant(
     options: &ClientOptions,
     file: &Path,
-    one: &GrantRevokeArgs,
+    (one, end): (&GrantRevokeArgs, &EndArgs),
     args: &JobArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
@@ -67,6 +68,7 @@ pub(super) async fn grant(
     let defaults = FileDefaults {
         account: id_of("--account", given.account)?.or(options.default_account()?),
         region: id_of("--region", given.region)?.or(options.default_region()?),
+        end: end.end(),
     };
     let shares = shares_file::read(file, defaults)?;
     if shares.repeated > 0 {
@@ -101,6 +103,7 @@ pub(super) async fn revoke(options: &ClientOptions, args: &RevokeArgs, console: 
         share,
         reason: reason.clone(),
         ticket: ticket.clone(),
+        end: None,
     };
     let changes = client.shares(filter).await?.into_iter().map(revoke).collect();
     run(options, &client, changes, &args.job, console).await

@@ -6,15 +6,19 @@ use csv::ByteRecord;
 
 use crate::{
     cli::{
+        ends::UntilArg,
         failure::{Exit, Failure, FieldProblem},
         text::one_line,
     },
-    client::job::{JobAction, JobChange, ShareName},
+    client::{
+        GrantEnd,
+        job::{JobAction, JobChange, ShareName},
+    },
     domain::{AccountId, ImageId, Invalid, Reason, Region, Ticket},
 };
 
 /// The names of the columns, in the order of [`FileColumn`].
-const NAMES: [&str; 6] = ["account", "region", "image", "recipient", "reason", "ticket"];
+const NAMES: [&str; 7] = ["account", "region", "image", "recipient", "reason", "ticket", "until"];
 
 /// A column of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +29,7 @@ enum FileColumn {
     Recipient,
     Reason,
     Ticket,
+    Until,
 }
 
 /// The grants of a file, and how many rows repeat another row.
@@ -39,6 +44,8 @@ pub(super) struct SharesFile {
 pub(super) struct FileDefaults {
     pub(super) account: Option<AccountId>,
     pub(super) region: Option<Region>,
+    /// The end of the shares.
+    pub(super) end: Option<GrantEnd>,
 }
 
 /// Reads the file.
@@ -71,7 +78,7 @@ pub(super) fn read(path: &Path, defaults: FileDefaults) -> Result<SharesFile, Fa
             Err(failure.with_faults(parser.faults))
         }
         Err(wrong) => {
-            let hint = "the first line must name the columns: account,region,image,recipient,reason and, if needed, ticket; \
+            let hint = "the first line must name the columns: account,region,image,recipient,reason and, if needed, ticket and until; \
                         --account and --region replace a missing account and region";
             Err(Failure::new(
                 Exit::Invalid,
@@ -151,6 +158,7 @@ impl Parser {
         let recipient = fields.parsed::<AccountId>(FileColumn::Recipient);
         let reason = fields.parsed::<Reason>(FileColumn::Reason);
         let ticket = fields.optional::<Ticket>(FileColumn::Ticket);
+        let end = fields.end(self.defaults.end.as_ref());
         if account.is_some() && account == recipient {
             fields.wrong(FileColumn::Recipient, "must not be the account that owns the image");
             return;
@@ -158,7 +166,7 @@ impl Parser {
         let (Some(account), Some(region), Some(image)) = (account, region, image) else {
             return;
         };
-        let (Some(recipient), Some(reason), Some(ticket)) = (recipient, reason, ticket) else {
+        let (Some(recipient), Some(reason), Some(ticket), Some(end)) = (recipient, reason, ticket, end) else {
             return;
         };
         let grant = JobChange {
@@ -171,11 +179,12 @@ impl Parser {
             },
             reason: reason.to_string(),
             ticket: ticket.map(|ticket| ticket.to_string()).unwrap_or_default(),
+            end,
         };
         self.add(line, grant);
     }
 
-    /// A row that repeats another one counts once. The same share with another reason or ticket is an error.
+    /// A row that repeats another one counts once. The same share with another reason, ticket or end is an error.
     fn add(&mut self, line: u64, grant: JobChange) {
         match self.seen.get(&grant.share) {
             None => {
@@ -185,7 +194,7 @@ impl Parser {
             Some((at, _)) if self.grants[*at] == grant => self.repeated += 1,
             Some((_, first)) => self.faults.push(fault(
                 format!("line {line}"),
-                format!("has the share of line {first} again, with another reason or ticket"),
+                format!("has the share of line {first} again, with another reason, ticket or end"),
             )),
         }
     }
@@ -241,6 +250,7 @@ impl FileColumn {
             Self::Recipient,
             Self::Reason,
             Self::Ticket,
+            Self::Until,
         ];
         all.into_iter().find(|column| column.name() == name)
     }
@@ -302,6 +312,21 @@ impl Fields<'_> {
         match self.text(column)?.is_empty() {
             true => Some(None),
             false => self.parsed(column).map(Some),
+        }
+    }
+
+    /// The end, or the default for an empty one; the outer `None` if it is wrong.
+    fn end(&mut self, default: Option<&GrantEnd>) -> Option<Option<GrantEnd>> {
+        if self.is_empty(FileColumn::Until) {
+            return Some(default.cloned());
+        }
+        let text = self.text(FileColumn::Until)?;
+        match UntilArg::parse(&text) {
+            Ok(until) => Some(Some(until.end)),
+            Err(rule) => {
+                self.wrong(FileColumn::Until, &rule);
+                None
+            }
         }
     }
 

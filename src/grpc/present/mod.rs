@@ -34,6 +34,7 @@ pub(super) fn granted(changed: CompletedChange) -> v1::GrantSharePermissionRespo
         joined: changed.joined,
         findings: findings(&changed.findings),
         decision: None,
+        expire_time: None,
     }
 }
 
@@ -43,6 +44,7 @@ pub(super) fn validated(validated: &ValidatedChange) -> v1::GrantSharePermission
         permission: validated.permission.as_ref().map(permission),
         findings: findings(&validated.findings),
         decision: validated.decision.as_ref().map(decision),
+        expire_time: validated.expire_time.map(timestamp),
         ..Default::default()
     }
 }

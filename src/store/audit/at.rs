@@ -1,6 +1,8 @@
 //! The shares that were in effect at a point in time.
 
-use sqlx::{Postgres, QueryBuilder};
+use std::collections::BTreeSet;
+
+use sqlx::{AssertSqlSafe, PgConnection, Postgres, QueryBuilder};
 use time::OffsetDateTime;
 
 use crate::{
@@ -11,6 +13,8 @@ use crate::{
         rows::{count, parse},
     },
 };
+
+use super::{StoredEntry, entries};
 
 /// Which shares. An absent field matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -119,6 +123,48 @@ fn statement(
     sql.push(" ORDER BY account_id, region, image_id, shared_account_id, start_index LIMIT ")
         .push(limit);
     sql
+}
+
+/// Reads the entry of the last grant that had succeeded at `time`, for each of the shares that has one in the table. Finds entries
+/// by their images, and reads only those since the shares began.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn grants_at(
+    database: &Database,
+    time: Timestamp,
+    shares: &[Share],
+) -> Result<Vec<StoredEntry<'static>>, StoreError> {
+    let Some(since) = shares.iter().map(|share| share.start_time).min() else {
+        return Ok(Vec::new());
+    };
+    let texts = |text: fn(&PermissionKey) -> String| {
+        let texts: BTreeSet<_> = shares.iter().map(|share| text(&share.key)).collect();
+        texts.into_iter().collect::<Vec<_>>()
+    };
+    let sql = format!(
+        "SELECT {} FROM (
+             SELECT DISTINCT ON (account_id, region, image_id, shared_account_id) * FROM audit_entry
+             WHERE image_id = ANY ($1) AND shared_account_id = ANY ($2) AND account_id = ANY ($3)
+                 AND recorded_at >= $4 AND recorded_at <= $5 AND kind = 'change.succeeded' AND action = 'GRANT'
+             ORDER BY account_id, region, image_id, shared_account_id, recorded_at DESC, log_index DESC
+         ) AS granted",
+        entries::selected(),
+    );
+    let query = sqlx::query(AssertSqlSafe(sql))
+        .persistent(false)
+        .bind(texts(|key| key.image.to_string()))
+        .bind(texts(|key| key.shared_account.to_string()))
+        .bind(texts(|key| key.account.to_string()))
+        .bind(since.to_offset_date_time())
+        .bind(time.to_offset_date_time());
+    let read = async |connection: &mut PgConnection| {
+        let rows = query.fetch_all(connection).await?;
+        let entries = rows.iter().map(|row| Ok(entries::stored(row)?.into_owned()));
+        Ok(entries.collect::<Vec<_>>())
+    };
+    let entries = database.run_planned(PlanCacheMode::Auto, read).await?;
+    entries.into_iter().collect()
 }
 
 type ShareRow = (

@@ -22,7 +22,7 @@ mod windows;
 pub use crate::store::rows::Order;
 pub use absent::{CompleteList, Edge, Stretch, first_absent};
 pub use archived::{Archived, archived, archived_at};
-pub use at::{Share, ShareFilter, SharePosition, shares_at};
+pub use at::{Share, ShareFilter, SharePosition, grants_at, shares_at};
 pub use entries::{EntryPosition, EntryRows, PageLimit, StoredEntry, entries, entry, range};
 pub use filter::{Column, Condition, EntryFilter};
 pub use heads::sizes;

@@ -10,7 +10,7 @@
 //! use sharewarden_client::job::{JobAction, JobChange, ShareSelection, ShareJob};
 //!
 //! let filter = ShareSelection { shared_account_id: Some("000011112222".into()), ..Default::default() };
-//! let revoke = |share| JobChange { action: JobAction::Revoke, share, reason: "the partner left".into(), ticket: String::new() };
+//! let revoke = |share| JobChange { action: JobAction::Revoke, share, reason: "the partner left".into(), ticket: String::new(), end: None };
 //! let changes = client.shares(filter).await?.into_iter().map(revoke).collect();
 //! let job = ShareJob::plan(&client, changes, |_| ()).await?;
 //! let report = job.run(&client, std::future::pending(), |_| ()).await;
@@ -27,9 +27,12 @@ mod run;
 
 use std::fmt;
 
+use pbjson_types::Timestamp;
+
 use crate::{
     change::Outcome,
     connection::{Client, ShareStub},
+    end::GrantEnd,
     error::Error,
     proto::v1::{
         Change, Finding, GrantSharePermissionRequest, ListSharePermissionsRequest, RevokeSharePermissionRequest,
@@ -94,6 +97,8 @@ pub struct JobChange {
     pub reason: String,
     /// The ticket, for the audit history: at most 128 characters; may be empty.
     pub ticket: String,
+    /// Of a grant: when the share ends. `None` for a share without an end. With a TTL, each run of the job renews the share.
+    pub end: Option<GrantEnd>,
 }
 
 /// A planned job.
@@ -179,20 +184,22 @@ struct Answer {
     permission: Option<SharePermission>,
     change: Option<Change>,
     findings: Vec<Finding>,
+    /// Of a grant that was only checked: when the share would end.
+    expire_time: Option<Timestamp>,
 }
 
 /// Sends the change, or only has it checked.
 async fn send(client: &Client, change: &JobChange, request_id: String, validate_only: bool) -> Outcome<Answer> {
-    // Grants and revokes have the same fields.
-    macro_rules! send {
-        ($request:ident, $method:ident $(, ..$rest:expr)?) => {{
+    // Grants and revokes have these fields.
+    macro_rules! request {
+        ($request:ident $(, ..$rest:expr)?) => {{
             let ShareName {
                 account_id,
                 region,
                 image_id,
                 shared_account_id,
             } = change.share.clone();
-            let request = $request {
+            $request {
                 account_id,
                 region,
                 image_id,
@@ -202,17 +209,31 @@ async fn send(client: &Client, change: &JobChange, request_id: String, validate_
                 ticket: change.ticket.clone(),
                 validate_only,
                 $(..$rest)?
-            };
-            client.$method(request).await.map(|answer| Answer {
-                permission: answer.permission,
-                change: answer.change,
-                findings: answer.findings,
-            })
+            }
         }};
     }
     match change.action {
-        JobAction::Grant => send!(GrantSharePermissionRequest, grant, ..Default::default()),
-        JobAction::Revoke => send!(RevokeSharePermissionRequest, revoke),
+        JobAction::Grant => {
+            let mut request = request!(GrantSharePermissionRequest, ..Default::default());
+            if let Some(end) = change.end.clone() {
+                end.set(&mut request);
+            }
+            client.grant(request).await.map(|answer| Answer {
+                permission: answer.permission,
+                change: answer.change,
+                findings: answer.findings,
+                expire_time: answer.expire_time,
+            })
+        }
+        JobAction::Revoke => client
+            .revoke(request!(RevokeSharePermissionRequest))
+            .await
+            .map(|answer| Answer {
+                permission: answer.permission,
+                change: answer.change,
+                findings: answer.findings,
+                expire_time: None,
+            }),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The plan of a job: what each of its changes would do.
 
 use futures_util::{StreamExt, stream};
+use pbjson_types::Timestamp;
 use tokio::sync::watch;
 
 use super::{CONCURRENCY, JobAction, JobChange, ShareJob, request_id, send};
@@ -67,7 +68,7 @@ impl ShareJob {
 async fn check(client: &Client, principal: &str, change: JobChange) -> Result<Step, Error> {
     let (before, verdict, findings) = match send(client, &change, String::new(), true).await {
         Outcome::Succeeded(answer) => {
-            let verdict = verdict(change.action, answer.permission.as_ref());
+            let verdict = verdict(&change, answer.permission.as_ref(), answer.expire_time.as_ref());
             (answer.permission, verdict, answer.findings)
         }
         Outcome::Failed(error) if !error.stops_a_job() => (None, Verdict::Refused(error), Vec::new()),
@@ -82,9 +83,16 @@ async fn check(client: &Client, principal: &str, change: JobChange) -> Result<St
     })
 }
 
-fn verdict(action: JobAction, permission: Option<&SharePermission>) -> Verdict {
-    match (action, permission.map(SharePermission::state)) {
-        (JobAction::Grant, Some(State::Shared)) | (JobAction::Revoke, Some(State::NotShared)) => Verdict::Unchanged,
-        _ => Verdict::Send,
-    }
+/// `expire_time` is the end that the change would give to the share.
+fn verdict(change: &JobChange, permission: Option<&SharePermission>, expire_time: Option<&Timestamp>) -> Verdict {
+    let as_wanted = match (change.action, permission.map(SharePermission::state)) {
+        (JobAction::Grant, Some(State::Shared)) => {
+            let ends = permission.and_then(|it| it.bases.first()?.expire_time.as_ref());
+            // A service that does not know ends leaves out the field, and ignores that of the request.
+            ends == expire_time && expire_time.is_some() == change.end.is_some()
+        }
+        (JobAction::Revoke, Some(State::NotShared)) => true,
+        _ => false,
+    };
+    if as_wanted { Verdict::Unchanged } else { Verdict::Send }
 }

@@ -4,7 +4,10 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{JobAction, JobChange};
-use crate::proto::v1::{Access, SharePermission, share_permission::State};
+use crate::{
+    end::GrantEnd,
+    proto::v1::{Access, SharePermission, share_permission::State},
+};
 
 /// Separates these ids from those of other programs. A new form of the derivation gets a new name.
 const NAMESPACE: &str = "sharewarden job, form 2";
@@ -30,8 +33,9 @@ pub fn request_id(principal: &str, change: &JobChange, before: Option<&SharePerm
         let is_under_way = permission.state() == State::Pending && permission.desired() == wanted;
         permission.generation.saturating_sub(u64::from(is_under_way))
     });
+    let end = change.end.as_ref().map(text_of);
     let mut hash = Sha256::new();
-    for text in [
+    let texts = [
         NAMESPACE,
         principal,
         action,
@@ -42,7 +46,9 @@ pub fn request_id(principal: &str, change: &JobChange, before: Option<&SharePerm
         &from_generation.to_string(),
         &change.reason,
         &change.ticket,
-    ] {
+    ];
+    // A change without an end has the id that it had before ends were known.
+    for text in texts.into_iter().chain(end.as_deref()) {
         // With the lengths, no two lists of texts give the same bytes.
         hash.update((text.len() as u64).to_be_bytes());
         hash.update(text);
@@ -52,8 +58,21 @@ pub fn request_id(principal: &str, change: &JobChange, before: Option<&SharePerm
     Uuid::new_v8(bytes)
 }
 
+/// The end as a text, without a doubt about its form.
+fn text_of(end: &GrantEnd) -> String {
+    match end {
+        GrantEnd::Time(time) => format!("time {}.{:09}", time.seconds, time.nanos),
+        GrantEnd::Date(date) => format!("date {date}"),
+        GrantEnd::Ttl(ttl) => format!("ttl {} ns", ttl.as_nanos()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use pbjson_types::Timestamp;
+
     use super::*;
     use crate::job::ShareName;
 
@@ -70,6 +89,7 @@ mod tests {
             },
             reason: "the partner left".into(),
             ticket: String::new(),
+            end: None,
         }
     }
 
@@ -122,6 +142,9 @@ mod tests {
             changed(|it| it.share.shared_account_id.push('1')),
             changed(|it| it.reason.push('1')),
             changed(|it| it.ticket.push('1')),
+            changed(|it| it.end = Some(GrantEnd::Date("2026-12-31".into()))),
+            changed(|it| it.end = Some(GrantEnd::Time(Timestamp::default()))),
+            changed(|it| it.end = Some(GrantEnd::Ttl(Duration::from_secs(1)))),
             // The same texts one after the other.
             changed(|it| it.ticket.push_str(&std::mem::take(&mut it.reason))),
         ];

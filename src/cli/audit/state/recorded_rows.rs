@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use crate::{
     cli::{audit::time_arg::timestamp, format::rfc3339, justification, render::claim_text, table::Cells},
     domain::{
-        Access, AccountId, Attempt, Change, ChangeId, ChangeState, Claim, PermissionKey, PolicyId, RecordedState,
+        Access, AccountId, Attempt, Basis, Change, ChangeId, ChangeState, Claim, PermissionKey, PolicyId, RecordedState,
         Timestamp,
         recorded_state::{RecordedPermission, RecordedShare},
     },
@@ -59,6 +59,8 @@ fn permission(told: &RecordedPermission) -> Cells {
         ("pending_change_id", text(pending)),
         ("create_time", time(told.created_at)),
     ];
+    let basis = basis(told.basis);
+    cells.extend([("basis_change_id", basis.0), ("expire_time", basis.1)]);
     let named = |access: Option<Access>| access.map(Access::as_str);
     cells.extend(named(told.desired).map(|desired| ("desired", desired.to_owned())));
     cells.extend(named(told.applied).map(|applied| ("applied", applied.to_owned())));
@@ -80,6 +82,7 @@ fn change(told: &Change) -> Cells {
         (_, Some(failure)) => failure.reason.as_str(),
         (_, None) => "UNSPECIFIED",
     };
+    let previous_basis = basis(told.previous_basis);
     let mut cells = vec![
         ("request_id", intent.request_id.to_string()),
         ("region", intent.key.region.to_string()),
@@ -93,6 +96,9 @@ fn change(told: &Change) -> Cells {
             "previous",
             told.previous.map_or("UNSPECIFIED", Access::as_str).to_owned(),
         ),
+        ("expire_time", told.expire_time().map_or_else(String::new, time)),
+        ("previous_basis_change_id", previous_basis.0),
+        ("previous_basis_expire_time", previous_basis.1),
         ("state", told.state.as_str().to_owned()),
         ("error_reason", error_reason.to_owned()),
         ("error_code", text(failure.and_then(|failure| failure.code.as_ref()))),
@@ -122,6 +128,15 @@ fn change(told: &Change) -> Cells {
         }
     }
     cells
+}
+
+/// The grant of a basis, and its end.
+fn basis(basis: Option<Basis>) -> (String, String) {
+    let end = basis.and_then(|basis| basis.expire_time);
+    (
+        text(basis.map(|basis| basis.change_id)),
+        end.map_or_else(String::new, time),
+    )
 }
 
 fn credentials(told: &Change) -> String {

@@ -42,8 +42,8 @@ pub(in crate::cli::audit) struct StateReport {
 }
 
 /// What no call of the API shows.
-const UNCOMPARED: &str = "the rows of requests, the sums of rankings over all accounts, and values below the 100th of a ranking: no \
-                          call shows them";
+const UNCOMPARED: &str = "the rows of requests, the time from which the end of a share is due, the sums of rankings over all accounts, \
+                          and values below the 100th of a ranking: no call shows them";
 
 impl StateReport {
     pub(super) fn of(rows: &BTreeSet<RowName>) -> Self {

@@ -1,7 +1,7 @@
 //! Converts results of the audit use cases to messages.
 
 use crate::{
-    audit::{AuditEntry, EntryPage, SharePage, Summary},
+    audit::{AuditEntry, EntryPage, PastBasis, PastShare, SharePage, Summary},
     domain::{Action, ChangeBody, ConfirmationBody, DenialsBody, EntryBody},
     grpc::{
         page_token,
@@ -9,7 +9,7 @@ use crate::{
         status::reason,
     },
     proto::v1,
-    store::audit::{Archived, Count, Ranking, Share},
+    store::audit::{Archived, Count, Ranking},
 };
 
 use super::lists::{EntryList, PermissionHistory, SharesAt};
@@ -142,7 +142,11 @@ fn archived(archived: Archived) -> v1::ArchivedRange {
     }
 }
 
-fn share(share: Share) -> v1::PastSharePermission {
+fn share(PastShare { share, basis: past }: PastShare) -> v1::PastSharePermission {
+    let known = match past {
+        PastBasis::Known(known) => Some(known),
+        PastBasis::Archived | PastBasis::NotAsked => None,
+    };
     v1::PastSharePermission {
         account_id: share.key.account.to_string(),
         region: share.key.region.to_string(),
@@ -152,6 +156,8 @@ fn share(share: Share) -> v1::PastSharePermission {
         start_index: share.start_index,
         end_time: share.end.map(|(time, _)| timestamp(time)),
         end_index: share.end.map(|(_, index)| index),
+        bases: known.iter().map(basis).collect(),
+        basis_archived: past == PastBasis::Archived,
     }
 }
 

@@ -5,6 +5,7 @@ use crate::domain::{
     Access, Attempt, AwsOperation, ChangeFailure, Classification, Entry, EntryBody, FailureReason, PermissionKey,
     Timestamp, entry::RecordedEntry, example,
 };
+use crate::store::audit::Share;
 
 fn time(text: &str) -> Timestamp {
     Timestamp::parse(text).unwrap()
@@ -156,12 +157,19 @@ fn a_share_in_effect_has_no_end() {
         start_index: 1,
         end: None,
     };
-    let presented = share(lasting.clone());
-    assert_eq!((presented.end_time, presented.end_index), (None, None));
+    let presented = |past: &Share| {
+        share(PastShare {
+            share: past.clone(),
+            basis: PastBasis::Archived,
+        })
+    };
+    let open = presented(&lasting);
+    assert!(open.basis_archived && open.bases.is_empty());
+    assert_eq!((open.end_time, open.end_index), (None, None));
     lasting.end = Some((time("2026-11-22T07:06:00Z"), 3));
-    let presented = share(lasting);
+    let ended = presented(&lasting);
     assert_eq!(
-        (presented.end_time.unwrap().seconds, presented.end_index),
+        (ended.end_time.unwrap().seconds, ended.end_index),
         (1_795_331_160, Some(3))
     );
 }

@@ -10,6 +10,8 @@ const UNKNOWN: i32 = 2;
 const INVALID_ARGUMENT: i32 = 3;
 const INTERNAL: i32 = 13;
 const UNAUTHENTICATED: i32 = 16;
+/// The principal of the changes that the service makes at the end of a share.
+const AUTOMATION: &str = "sharewarden";
 
 /// A call, and what the test expects of it.
 pub(crate) struct Sent {
@@ -71,6 +73,8 @@ pub(crate) fn message(sent: &Sent, answer: &Http2Outcome) -> Option<DynamicMessa
 #[derive(Default)]
 pub(crate) struct Made {
     calls: HashMap<String, MadeCall>,
+    /// The calls that made the changes on record so far, and those whose share the service ended.
+    requested_by: HashMap<String, String>,
     /// The answers that are not allowed.
     pub(crate) wrong: Vec<String>,
 }
@@ -100,15 +104,26 @@ impl Made {
 
     pub(crate) fn append(&mut self, more: Self) {
         self.calls.extend(more.calls);
+        self.requested_by.extend(more.requested_by);
         self.wrong.extend(more.wrong);
     }
 
-    /// Fails unless a call that was not refused requested exactly this entry.
-    pub(crate) fn judge(&self, entry: &Value) -> Result<(), String> {
+    /// Fails unless a call that was not refused requested exactly this entry, or the grant whose share ended with it. The entries
+    /// of an account come in the order of their indexes.
+    pub(crate) fn judge(&mut self, entry: &Value) -> Result<(), String> {
         // The account is a member of every entry; the others are of its body.
         let member = |name: &str| entry.get(name).unwrap_or(&entry["body"][name]);
         let text = |name: &str| member(name).as_str().unwrap_or_default().to_owned();
-        let call = self.calls.get(&text("principal")).ok_or("no call has this principal")?;
+        let is_end = text("principal") == AUTOMATION;
+        let principal = if is_end {
+            let basis = entry["body"]["previous_basis"]["change_id"].as_str();
+            let known = basis.map_or_else(|| text("change_id"), str::to_owned);
+            self.requested_by.get(&known).ok_or("no grant ends")?.clone()
+        } else {
+            text("principal")
+        };
+        self.requested_by.insert(text("change_id"), principal.clone());
+        let call = self.calls.get(&principal).ok_or("no call has this principal")?;
         let case = call.number;
         if !call.is_change || call.was_refused {
             return Err(format!("case {case} must have no effect"));
@@ -123,7 +138,9 @@ impl Made {
         {
             return Err(format!("case {case} only validates"));
         }
-        for name in ["account_id", "region", "image_id", "shared_account_id", "reason"] {
+        let names = ["account_id", "region", "image_id", "shared_account_id", "reason"];
+        // The service has its own reason for an end.
+        for name in &names[..names.len() - usize::from(is_end)] {
             let asked = message.get_field_by_name(name);
             let asked = asked.as_ref().and_then(|value| value.as_str()).unwrap_or_default();
             if asked != text(name) {

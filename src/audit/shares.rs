@@ -12,7 +12,7 @@ use super::{Audit, AuditEntry, Error};
 /// A share that was in effect, and why.
 #[derive(Debug)]
 pub struct PastShare {
-    /// The share.
+    /// Who could copy which image, and since when.
     pub share: Share,
     /// The grant on which it stood at that time.
     pub basis: PastBasis,

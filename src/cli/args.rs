@@ -184,8 +184,9 @@ pub struct GrantArgs {
     pub(super) one: GrantRevokeArgs,
     #[command(flatten)]
     pub(super) end: EndArgs,
-    /// Grant every share of this CSV file, with the columns account, region, image, recipient, reason, ticket and until. A missing
-    /// account, region or until is that of the option, or the default one. Run again after an interruption, it does what is left
+    /// Grant every share of this CSV file, with the columns account, region, image, recipient, reason, ticket and until. A
+    /// missing account, region or until is that of the option, or the default one. Run again after an interruption, it does what
+    /// is left
     #[arg(long, value_name = "FILE",
           conflicts_with_all = ["share", "image", "with", "reason", "ticket", "request_id", "validate_only"])]
     pub(super) from_file: Option<PathBuf>,
@@ -222,8 +223,7 @@ pub struct ListArgs {
     /// Only permissions in this state [default: all but unknown]
     #[arg(long, value_enum)]
     pub(super) state: Option<StateFilter>,
-    /// Only shares that end within this time, with a unit, such as 14d. Those of which the end has passed are included while they
-    /// are shared
+    /// Only shares that end within this time, with a unit, such as 14d. Those that are still shared after their end are included
     #[arg(long, value_name = "SPAN", value_parser = humantime::parse_duration)]
     pub(super) expiring: Option<Duration>,
     #[command(flatten)]

@@ -28,7 +28,10 @@ const UNTIL_FORMS: &str =
 pub struct EndArgs {
     /// End the share after this time, with a unit, such as 12h, 30d or 1w: 1s to 100y. It counts from the acceptance of the
     /// grant. The service then revokes the share [default: the share has no end]
-    #[arg(id = "for", long = "for", value_name = "SPAN", value_parser = TtlArg::parse, conflicts_with_all = ["until", "from_file"])]
+    #[arg(
+        id = "for", long = "for", value_name = "SPAN", value_parser = TtlArg::parse,
+        conflicts_with_all = ["until", "from_file"]
+    )]
     ttl: Option<TtlArg>,
     /// End the share at this time: a date, with whose end the share ends in the time zone of the service, or a time in RFC 3339
     #[arg(long, value_name = "TIME", value_parser = UntilArg::parse)]

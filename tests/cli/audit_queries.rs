@@ -74,7 +74,7 @@ async fn entries_are_a_table_under_one_head_over_all_pages() {
     let service = Service::answering([page(&ledger, &[0, 1], "two"), page(&ledger, &[2], "")]).await;
     let ran = run(&service, "audit list").await.ok();
     let expected = "\
-ACCOUNT       INDEX  RECORDED              KIND              ACTION  REGION        IMAGE           RECIPIENT     PRINCIPAL  REASON
+ACCOUNT       INDEX  RECORDED              KIND              ACTION  REGION        IMAGE           RECIPIENT     PRINCIPAL  REASON    ENDS
 012345678901  0      2026-01-02T03:04:05Z  change.requested  GRANT   eu-central-1  wsi-0123456789  999999999999  alice      reason 0
 012345678901  1      2026-01-02T03:04:06Z  change.requested  GRANT   eu-central-1  wsi-0123456789  999999999999  alice      reason 1
 012345678901  2      2026-01-02T03:04:07Z  change.requested  GRANT   eu-central-1  wsi-0123456789  999999999999  alice      reason 2
@@ -214,9 +214,10 @@ async fn at_sends_the_same_time_with_all_pages() {
     .ok();
     assert_eq!(
         ran.out,
-        "account_id,region,image_id,shared_account_id,start_time,start_index,end_time,end_index\r\n\
-         012345678901,eu-central-1,wsi-aaaaaaaaa,999999999999,,3,,\r\n\
-         012345678901,eu-central-1,wsi-bbbbbbbbb,999999999999,,3,,9\r\n"
+        "account_id,region,image_id,shared_account_id,start_time,start_index,end_time,end_index,\
+         basis_change_id,expire_time,basis_archived\r\n\
+         012345678901,eu-central-1,wsi-aaaaaaaaa,999999999999,,3,,,,,false\r\n\
+         012345678901,eu-central-1,wsi-bbbbbbbbb,999999999999,,3,,9,,,false\r\n"
     );
     let requests: Vec<_> = service.asked().into_iter().map(at).collect();
     assert_eq!(requests[0].time, requests[1].time);

@@ -20,7 +20,7 @@ const UNKNOWN: [(usize, &str); 2] = [
 ];
 
 const ROWS: &str = "\
-ACCOUNT       INDEX  RECORDED              KIND                                 ACTION  REGION        IMAGE           RECIPIENT     PRINCIPAL  REASON
+ACCOUNT       INDEX  RECORDED              KIND                                 ACTION  REGION        IMAGE           RECIPIENT     PRINCIPAL  REASON    ENDS
 012345678901  1      2026-01-02T03:04:06Z  change.requested                     GRANT   eu-central-1  wsi-0123456789  999999999999  alice      reason 1
 012345678901  2      2026-01-02T03:04:07Z  test.invented (unknown)              MERGE   us-east-1     wsi-9999999999  888888888888  carol      \n\
 012345678901  3      2026-01-02T03:04:08Z  change.requested (unknown schema 2)  GRANT   eu-central-1  wsi-0123456789  999999999999  alice      reason 3

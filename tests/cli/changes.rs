@@ -121,7 +121,11 @@ async fn the_table_shows_the_lease_and_the_next_attempt() {
     let ran = run(&service, "change list").await.ok();
     let lines: Vec<_> = ran.out.lines().collect();
     assert!(lines[0].starts_with("CHANGE "), "{}", ran.out);
-    assert!(lines[1].contains("PENDING  2026-01-02T03:04:05Z  1 "), "{}", ran.out);
+    assert!(
+        lines[1].contains("PENDING  2026-01-02T03:04:05Z        1 "),
+        "{}",
+        ran.out
+    );
     let doubt =
         format!("in doubt; a call to AWS is out since 2026-01-02T03:04:05Z, by {REPLICA} until 2026-01-02T03:04:35Z");
     assert!(lines[1].ends_with(&doubt), "{}", ran.out);

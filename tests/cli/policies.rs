@@ -45,7 +45,7 @@ fn the_example_policies_decide_as_their_cases_expect_and_each_policy_decides_one
     assert_eq!(checked.out.lines().count(), 1, "no warnings: {}", checked.out);
     let tested = in_examples(&format!("policy test {FILES}"));
     assert_eq!(tested.code, 0, "{}{}", tested.out, tested.notes);
-    assert_eq!(tested.notes, "12 cases, all decided as expected\n");
+    assert_eq!(tested.notes, "14 cases, all decided as expected\n");
 
     // A permit is also missing where a case is refused, and a forbid where one is allowed.
     let lines = in_examples(&format!("policy test {FILES} -o json")).lines();
@@ -187,7 +187,7 @@ fn the_set_is_shown_as_a_list_one_policy_or_its_digest() {
     let checked = in_examples("policy check").out;
     assert!(checked.contains(digest.trim()), "{checked}");
     let list = in_examples("policy show").out;
-    assert!(list.lines().count() == 6 && list.contains("limits.cedar:3"), "{list}");
+    assert!(list.lines().count() == 7 && list.contains("limits.cedar:3"), "{list}");
     let shown = in_examples("policy show --id no-strangers");
     assert!(shown.out.contains("forbid") && shown.out.contains("recipient.configured"));
     let missing = in_examples("policy show --id no-such");

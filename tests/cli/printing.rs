@@ -176,7 +176,7 @@ async fn a_list_of_several_pages_has_one_head() {
     .await;
     let ran = run(&service, "list").await.ok();
     let expected = "\
-ACCOUNT       REGION        IMAGE            RECIPIENT     STATE   UPDATED               PENDING CHANGE
+ACCOUNT       REGION        IMAGE            RECIPIENT     STATE   UPDATED               PENDING CHANGE  ENDS
 012345678901  eu-central-1  wsi-a00000000    999999999999  SHARED  2026-01-02T03:04:05Z
 012345678901  eu-central-1  wsi-b0000000000  999999999999  SHARED  2026-01-02T03:04:05Z
 012345678901  eu-central-1  wsi-c00000000    999999999999  SHARED  2026-01-02T03:04:05Z

@@ -420,7 +420,7 @@ mod tests {
             "line 3, reason: must be a reason",
             "line 3, recipient: must not be the account that owns the image",
             "line 4: must have 6 fields, as the head; has 5",
-            "line 6: has the share of line 5 again, with another reason or ticket",
+            "line 6: has the share of line 5 again, with another reason, ticket or end",
         ];
         let found = faults(&parsed);
         assert_eq!(found.len(), expected.len(), "{found:#?}");

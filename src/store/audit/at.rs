@@ -125,8 +125,8 @@ fn statement(
     sql
 }
 
-/// Reads the entry of the last grant that had succeeded at `time`, for each of the shares that has one in the table. Finds entries
-/// by their images, and reads only those since the shares began.
+/// Reads the entry of the last grant that had succeeded at `time`, for each of the shares that has one in the table. Finds
+/// entries by their images, and reads only those since the shares began.
 ///
 /// # Errors
 /// When Postgres does not answer.

@@ -10,7 +10,14 @@
 //! use sharewarden_client::job::{JobAction, JobChange, ShareSelection, ShareJob};
 //!
 //! let filter = ShareSelection { shared_account_id: Some("000011112222".into()), ..Default::default() };
-//! let revoke = |share| JobChange { action: JobAction::Revoke, share, reason: "the partner left".into(), ticket: String::new(), end: None };
+//! let reason = "the partner left";
+//! let revoke = |share| JobChange {
+//!     action: JobAction::Revoke,
+//!     share,
+//!     reason: reason.into(),
+//!     ticket: String::new(),
+//!     end: None,
+//! };
 //! let changes = client.shares(filter).await?.into_iter().map(revoke).collect();
 //! let job = ShareJob::plan(&client, changes, |_| ()).await?;
 //! let report = job.run(&client, std::future::pending(), |_| ()).await;

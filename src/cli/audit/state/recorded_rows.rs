@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fmt};
 use crate::{
     cli::{audit::time_arg::timestamp, format::rfc3339, justification, render::claim_text, table::Cells},
     domain::{
-        Access, AccountId, Attempt, Basis, Change, ChangeId, ChangeState, Claim, PermissionKey, PolicyId, RecordedState,
-        Timestamp,
+        Access, AccountId, Attempt, Basis, Change, ChangeId, ChangeState, Claim, PermissionKey, PolicyId,
+        RecordedState, Timestamp,
         recorded_state::{RecordedPermission, RecordedShare},
     },
 };

@@ -132,8 +132,8 @@ async fn change(client: &Client, permission: &SharePermission) -> Result<Change,
     Ok(answer.change.unwrap_or_default())
 }
 
-/// The policies that decided, with their texts. Without the texts, and with a note, if the caller may not read them or the service
-/// has none.
+/// The policies that decided, with their texts. Without the texts, and with a note, if the caller may not read them or the
+/// service has none.
 async fn policies(client: &Client, decision: Option<&Decision>) -> Result<(Vec<PolicyText>, Option<String>), Stop> {
     let Some(decision) = decision.filter(|decision| !decision.policies.is_empty()) else {
         return Ok((Vec::new(), None));

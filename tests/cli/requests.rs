@@ -1,7 +1,7 @@
 //! The requests that the commands send.
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
-use sharewarden::proto::v1::*;
+use sharewarden::{clock::Clock, proto::v1::*};
 
 use crate::{
     answers::{change, granted, permission},
@@ -83,7 +83,7 @@ async fn shares_that_end_within_a_span_are_asked_for_by_one_time_on_all_pages() 
         })
     };
     let service = Service::answering([page("next"), page("")]).await;
-    let before = time::OffsetDateTime::now_utc().unix_timestamp();
+    let before = Clock::system().now().to_offset_date_time().unix_timestamp();
     run(&service, "list --expiring 14d").await.ok();
     let asked = service.asked();
     let times: Vec<_> = asked

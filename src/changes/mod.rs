@@ -2,7 +2,7 @@
 //!
 //! Each checks the configuration and the policy first, then uses the store. [`ChangeService::submit`] gets a change accepted: the
 //! committer opens it, and the forwarder works on it. [`Receipt::wait`] waits for its end. A caller that disconnects cancels
-//! nothing. [`denials`] bounds the refusals that one principal puts on record. [`prediction`] tells what AWS's rules say, and
+//! nothing. [`recent`] lets a replay do without the policy. [`denials`] bounds the refusals that one principal puts on record. [`prediction`] tells what AWS's rules say, and
 //! [`explain`] how the policy decides. [`ends`] revokes shares at their end.
 
 mod denials;
@@ -11,6 +11,7 @@ mod error;
 mod explain;
 mod prediction;
 mod read;
+mod recent;
 mod submit;
 
 use crate::{
@@ -27,6 +28,7 @@ pub use ends::{ACTOR, Ends, EndsError};
 pub use error::{Error, UnsuccessfulChange};
 pub use explain::PolicyExplanation;
 pub use read::{ChangePage, PermissionPage};
+pub use recent::RecentRequests;
 pub use submit::{CompletedChange, Receipt, Submission, ValidatedChange};
 
 /// The use cases, with the parts of the server that they use.
@@ -46,6 +48,8 @@ pub struct ChangeService {
     pub policy: Policy,
     /// The budgets for refusals on record.
     pub denials: Denials,
+    /// The requests that were accepted a short time ago.
+    pub recent: RecentRequests,
     /// Makes ids.
     pub clock: Clock,
 }

@@ -228,6 +228,31 @@ impl ChangeService {
 
     /// Gets a change accepted, or finds the change that was accepted under the same request id.
     async fn accept(&self, intent: &Arc<Intent>, timeout: Duration) -> Result<Receipt, Error> {
+        if self.recent.has(intent)
+            // Boxed because it is rare: otherwise it enlarges the future of every change.
+            && let Some(replayed) = Box::pin(self.replay(intent)).await?
+        {
+            return Ok(replayed);
+        }
+        let receipt = self.decide_and_open(intent, timeout).await?;
+        self.recent.remember(intent);
+        Ok(receipt)
+    }
+
+    /// The first answer to a request that was accepted before, without a decision of the policy. None if it was not accepted.
+    async fn replay(&self, intent: &Arc<Intent>) -> Result<Option<Receipt>, Error> {
+        match self.committer.commit(Command::Replay(intent.clone())).await? {
+            CommandReply::Replayed(snapshot) => Ok(Some(self.follow(snapshot, intent.request_id, true).await)),
+            CommandReply::RequestIdReused(change_id) => Err(Error::RequestIdReused {
+                request_id: intent.request_id,
+                change_id,
+            }),
+            CommandReply::NotAccepted => Ok(None),
+            _ => Err(Error::UnexpectedAnswer),
+        }
+    }
+
+    async fn decide_and_open(&self, intent: &Arc<Intent>, timeout: Duration) -> Result<Receipt, Error> {
         let account = intent.key.account;
         let (command, intent) = match self.command(intent, timeout).await {
             Ok(decided) => decided,

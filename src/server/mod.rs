@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     archive as months,
     audit::{Audit, ConfirmError, KnownCheckpoints, Tail},
-    changes::{ChangeService, Denials},
+    changes::{ChangeService, Denials, RecentRequests},
     clock::Clock,
     config::{Config, ConfigFile},
     domain::ReplicaId,
@@ -250,6 +250,7 @@ impl Server {
             workspaces,
             policy,
             denials,
+            recent: RecentRequests::default(),
             clock: clock.clone(),
         };
         let audit = Audit {

@@ -169,15 +169,20 @@ async fn counts_are_recorded_while_the_service_runs_and_each_refusal_is_in_one_o
 /// P5: a replay of an accepted request gets its first answer, also over the budget. A refused request is judged anew.
 #[tokio::test]
 async fn over_the_budget_an_accepted_request_is_replayed_and_a_refused_one_is_judged_anew() {
-    let stack = Stack::start_with(ONE).await;
+    let mut stack = Stack::start_with(ONE).await;
     let mut client = stack.client().await;
     let with_id = || GrantSharePermissionRequest {
         request_id: Uuid::new_v4().to_string(),
         ..grant()
     };
-    let (accepted, refused_first) = (with_id(), with_id());
+    let (early, accepted, refused_first) = (with_id(), with_id(), with_id());
+    client.grant_share_permission(as_tester(early.clone())).await.unwrap();
     let granted = client.grant_share_permission(as_tester(accepted.clone())).await;
     let first = granted.unwrap().into_inner();
+    // The next process does not remember what was accepted.
+    stack.stop_server().await;
+    stack.start_server(ONE, Clock::system()).await;
+    let mut client = stack.client().await;
 
     let policy = |role| {
         let binding = RoleConfig::of("*".parse().unwrap(), [role]);
@@ -185,23 +190,23 @@ async fn over_the_budget_an_accepted_request_is_replayed_and_a_refused_one_is_ju
     };
     stack.policy().replace(policy(Role::Viewer));
     // A replay that is answered takes nothing from the budget, so the first refusal is recorded.
-    let replayed = client.grant_share_permission(as_tester(accepted.clone())).await;
+    let replayed = client.grant_share_permission(as_tester(early)).await;
     assert!(replayed.unwrap().into_inner().replayed);
     for request in [with_id(), refused_first.clone()] {
         let status = client.grant_share_permission(as_tester(request)).await.unwrap_err();
         assert_eq!(reason(&status), "POLICY_DENIED");
         assert_eq!(bodies(&stack, ACCOUNT, "change.denied").await.len(), 1);
     }
-    let replayed = client.grant_share_permission(as_tester(accepted.clone())).await;
-    let replayed = replayed.unwrap().into_inner();
-    assert!(replayed.replayed);
-    assert_eq!(replayed.change, first.change);
     let reused = GrantSharePermissionRequest {
         reason: "another".into(),
-        ..accepted
+        ..accepted.clone()
     };
     let status = client.grant_share_permission(as_tester(reused)).await.unwrap_err();
     assert_eq!(reason(&status), "REQUEST_ID_REUSED");
+    let replayed = client.grant_share_permission(as_tester(accepted)).await;
+    let replayed = replayed.unwrap().into_inner();
+    assert!(replayed.replayed);
+    assert_eq!(replayed.change, first.change);
 
     stack.policy().replace(policy(Role::Operator));
     let judged = client.grant_share_permission(as_tester(refused_first)).await;

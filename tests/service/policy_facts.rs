@@ -13,11 +13,11 @@ use sharewarden_testkit::stack::{
     ACCOUNT, REGION, Stack, UPDATE, as_tester, grant, late, reason, revoke, spawn_grant, until,
 };
 
-const TAGS: &str = "DescribeTags";
+pub(crate) const TAGS: &str = "DescribeTags";
 const DESCRIBE_IMAGES: &str = "DescribeWorkspaceImages";
 
 /// Permits grants of released images, and every revoke.
-const RELEASED: &str = "@id(\"released\")
+pub(crate) const RELEASED: &str = "@id(\"released\")
 permit (principal in Sharewarden::PrincipalGroup::\"testers\", action == Sharewarden::Action::\"grant\", resource)
 when { resource.hasTag(\"release\") };
 @id(\"revokes\")
@@ -25,7 +25,7 @@ permit (principal, action == Sharewarden::Action::\"revoke\", resource);
 ";
 
 /// The set of these policies, with the tester in a group.
-fn set(policies: &str) -> PolicySet {
+pub(crate) fn set(policies: &str) -> PolicySet {
     let testers = GroupConfig {
         name: "testers".into(),
         principals: vec!["tester@*".parse().unwrap()],
@@ -51,7 +51,8 @@ fn throttle() -> Effect {
     }
 }
 
-async fn stack() -> Stack {
+/// A service with that policy, and a released image.
+pub(crate) async fn stack() -> Stack {
     let stack = Stack::start().await;
     let image = Image::new(REGION, "wsi-released01", ACCOUNT).tagged("release", "approved");
     stack.simulator.add_image(image).unwrap();
@@ -59,7 +60,8 @@ async fn stack() -> Stack {
     stack
 }
 
-fn released() -> sharewarden_client::proto::v1::GrantSharePermissionRequest {
+/// A grant of the released image.
+pub(crate) fn released() -> sharewarden_client::proto::v1::GrantSharePermissionRequest {
     let mut request = grant();
     request.image_id = "wsi-released01".into();
     request

@@ -51,6 +51,7 @@ fn command() -> impl Strategy<Value = Command> {
     };
     prop_oneof![
         4 => any_intent().prop_map(Command::Open),
+        1 => any_intent().prop_map(Command::Replay),
         1 => any_intent().prop_map(|intent| Command::Deny(intent, "no".into())),
         1 => Just(Command::RecordDenials(account(), denials())),
         2 => (0_u64..4).prop_map(|k| Command::Claim(key(k))),
@@ -75,7 +76,7 @@ proptest! {
         for (mut batch, owner, seconds) in batches {
             clock = clock + Duration::from_secs(seconds);
             for command in &mut batch {
-                if let Command::Open(intent) = command {
+                if let Command::Open(intent) | Command::Replay(intent) = command {
                     std::sync::Arc::make_mut(intent).change_id = change(opened);
                     opened += 1;
                 }

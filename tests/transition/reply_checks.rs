@@ -68,6 +68,7 @@ impl<'a> ReplyChecks<'a> {
         let silent = account.effects().entries.len() == entries && permission(account) == before;
         match command {
             Command::Open(intent) => self.check_open(intent, newest.as_ref(), &reply, silent, context.now, breaches),
+            Command::Replay(intent) => self.check_replay(intent, &reply, silent, breaches),
             Command::End(intent, _) => {
                 let is_correct = match &reply {
                     CommandReply::NotDue => silent && ends != Some(Ends::Now),
@@ -147,9 +148,7 @@ impl<'a> ReplyChecks<'a> {
         now: Timestamp,
         breaches: &mut Breaches,
     ) {
-        let stored = self.database.intent_of(intent.request_id);
-        let earlier = self.opened.get(&intent.request_id).or(stored);
-        let Some(earlier) = earlier.cloned() else {
+        let Some(earlier) = self.earlier(intent) else {
             if intent.end.is_some_and(|end| end.from(now) <= now) {
                 let is_correct = *reply == CommandReply::EndPassed && silent;
                 return breaches.check(OneChangePerRequestId, is_correct, || {
@@ -175,23 +174,25 @@ impl<'a> ReplyChecks<'a> {
             });
             return breaches.check(OneChangePerRequestId, !silent, || format!("new {intent:?}: {reply:?}"));
         };
-        let id = earlier.change_id;
-        if id == intent.change_id || asks_for_the_same(&earlier, intent) {
-            let named = match reply {
-                CommandReply::Opened(s) => id == intent.change_id && s.change.id() == id,
-                CommandReply::Replayed(s) => id != intent.change_id && s.change.id() == id,
-                _ => false,
-            };
-            breaches.check(OneChangePerRequestId, named && silent, || {
-                format!("replayed {intent:?}: {reply:?}")
-            });
-        } else {
-            breaches.check(
-                ReuseIsRefused,
-                *reply == CommandReply::RequestIdReused(id) && silent,
-                || format!("reused {intent:?}: {reply:?}"),
-            );
+        check_known(&earlier, intent, reply, silent, breaches);
+    }
+
+    /// A replay accepts nothing.
+    fn check_replay(&self, intent: &Intent, reply: &CommandReply, silent: bool, breaches: &mut Breaches) {
+        match self.earlier(intent) {
+            Some(earlier) => check_known(&earlier, intent, reply, silent, breaches),
+            None => breaches.check(
+                OneChangePerRequestId,
+                *reply == CommandReply::NotAccepted && silent,
+                || format!("unknown {intent:?}: {reply:?}"),
+            ),
         }
+    }
+
+    /// The accepted request with this id.
+    fn earlier(&self, intent: &Intent) -> Option<Arc<Intent>> {
+        let stored = self.database.intent_of(intent.request_id);
+        self.opened.get(&intent.request_id).or(stored).cloned()
     }
 
     /// Only the newest work handed out can be settled, and only by the replica that holds it.
@@ -213,6 +214,27 @@ impl<'a> ReplyChecks<'a> {
             _ => false,
         };
         breaches.check(LostLeaseIsSilent, is_correct, || format!("{settlement:?}: {reply:?}"));
+    }
+}
+
+/// Checks the reply to a request id that was accepted before.
+fn check_known(earlier: &Intent, intent: &Intent, reply: &CommandReply, silent: bool, breaches: &mut Breaches) {
+    let id = earlier.change_id;
+    if id == intent.change_id || asks_for_the_same(earlier, intent) {
+        let named = match reply {
+            CommandReply::Opened(s) => id == intent.change_id && s.change.id() == id,
+            CommandReply::Replayed(s) => id != intent.change_id && s.change.id() == id,
+            _ => false,
+        };
+        breaches.check(OneChangePerRequestId, named && silent, || {
+            format!("replayed {intent:?}: {reply:?}")
+        });
+    } else {
+        breaches.check(
+            ReuseIsRefused,
+            *reply == CommandReply::RequestIdReused(id) && silent,
+            || format!("reused {intent:?}: {reply:?}"),
+        );
     }
 }
 

@@ -241,6 +241,7 @@ impl World {
     fn open(&mut self, at: usize, dice: &mut Dice) {
         let intent = self.intent(dice);
         let command = match self.is_refused(at, &intent) {
+            _ if dice.roll(8) == 0 => Command::Replay(intent),
             true => Command::Deny(intent, "no".into()),
             false => Command::Open(intent),
         };
@@ -279,6 +280,7 @@ impl World {
     fn deny(&mut self, at: usize, dice: &mut Dice) {
         let command = match dice.roll(4) {
             0 => Command::RecordDenials(account(), denials()),
+            1 => Command::Replay(self.intent(dice)),
             _ => Command::Deny(self.intent(dice), "no".into()),
         };
         self.replicas[at].queue.push(command);

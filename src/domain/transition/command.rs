@@ -14,6 +14,8 @@ use crate::domain::{
 pub enum Command {
     /// Accept a change.
     Open(Arc<Intent>),
+    /// Answer a request if it was accepted before. It accepts nothing, so it needs no decision of the policy.
+    Replay(Arc<Intent>),
     /// Accept the revoke of a share at its end, if this change is still its basis, or a grant in progress, and its end is due.
     End(Arc<Intent>, ChangeId),
     /// Record a refusal by the policy, with its message. A replay of an accepted request still gets its first answer.
@@ -42,7 +44,9 @@ impl Command {
     /// The account of the command. Everything that it reads or changes belongs to this account.
     pub fn account(&self) -> AccountId {
         match self {
-            Self::Open(intent) | Self::Deny(intent, _) | Self::End(intent, _) => intent.key.account,
+            Self::Open(intent) | Self::Replay(intent) | Self::Deny(intent, _) | Self::End(intent, _) => {
+                intent.key.account
+            }
             Self::RecordDenials(account, _) => *account,
             Self::Claim(key) | Self::Renew { key, .. } => key.account,
             Self::Settle(settlement) => settlement.key.account,
@@ -53,7 +57,7 @@ impl Command {
     /// The rows to load before the command is applied.
     pub fn required_rows(&self) -> RequiredRows<'_> {
         match self {
-            Self::Open(intent) | Self::Deny(intent, _) | Self::End(intent, _) => RequiredRows {
+            Self::Open(intent) | Self::Replay(intent) | Self::Deny(intent, _) | Self::End(intent, _) => RequiredRows {
                 permission: Some(&intent.key),
                 request: Some(intent.request_id),
             },
@@ -73,7 +77,7 @@ impl Command {
     /// True if the command may take a lease for new work. A server that shuts down refuses such commands.
     pub fn begins_work(&self) -> bool {
         match self {
-            Self::Open(_) | Self::Deny(..) | Self::Claim(_) => true,
+            Self::Open(_) | Self::Replay(_) | Self::Deny(..) | Self::Claim(_) => true,
             // An end takes no lease: recovery claims its change.
             Self::End(..) => false,
             Self::RecordDenials(..) | Self::Renew { .. } | Self::Settle(_) | Self::Confirm(..) => false,
@@ -167,6 +171,8 @@ pub enum CommandReply {
     Joined(Snapshot),
     /// The same request was accepted before. This is the present state of its change.
     Replayed(Snapshot),
+    /// The request of a [`Replay`](Command::Replay) was not accepted before.
+    NotAccepted,
     /// The share of an [`End`](Command::End) does not end now. Nothing was recorded.
     NotDue,
     /// The end that a grant asks for has passed. Nothing was recorded.

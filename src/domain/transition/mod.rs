@@ -144,6 +144,7 @@ impl AccountState {
         }
         match command {
             Command::Open(intent) => self.open(intent, context),
+            Command::Replay(intent) => self.replay(&intent, context).unwrap_or(CommandReply::NotAccepted),
             Command::End(intent, basis) => self.end_share(intent, basis, context),
             Command::Deny(intent, rule) => self.deny(intent, rule, context),
             Command::RecordDenials(_, denials) => self.record_denials(&denials, context),
@@ -165,8 +166,8 @@ impl AccountState {
     }
 
     fn open(&mut self, intent: Arc<Intent>, context: &TransitionContext) -> CommandReply {
-        if let Some(earlier) = self.requests.get(&intent.request_id) {
-            return self.replay(&earlier.clone(), &intent, context);
+        if let Some(reply) = self.replay(&intent, context) {
+            return reply;
         }
         if let Some(end) = intent.end {
             if !context.knows_ends {
@@ -266,29 +267,30 @@ impl AccountState {
             .expect("a change that a permission names is loaded with it")
     }
 
-    /// The reply to a request id that was used before.
-    fn replay(&mut self, request: &Request, intent: &Intent, context: &TransitionContext) -> CommandReply {
+    /// The reply to a request id that was used before. None for a new one.
+    fn replay(&mut self, intent: &Intent, context: &TransitionContext) -> Option<CommandReply> {
+        let request = self.requests.get(&intent.request_id)?;
         let earlier = request.change_id;
         // The same content means the same permission, and that was loaded for the command.
         let snapshot = self.snapshot(earlier).filter(|_| request.is_repeated_by(intent));
         let Some(snapshot) = snapshot else {
-            return CommandReply::RequestIdReused(earlier);
+            return Some(CommandReply::RequestIdReused(earlier));
         };
         if earlier != intent.change_id {
-            return CommandReply::Replayed(snapshot);
+            return Some(CommandReply::Replayed(snapshot));
         }
         // This is our own commit, whose reply was lost. If the change is current, no task works under the lease that the commit
         // took. If another change is current, the commit took no lease.
         if snapshot.permission.current == Some(earlier) {
             self.resume(&snapshot.permission, snapshot.permission.lease_epoch, context);
         }
-        CommandReply::Opened(snapshot)
+        Some(CommandReply::Opened(snapshot))
     }
 
     fn deny(&mut self, mut intent: Arc<Intent>, rule: String, context: &TransitionContext) -> CommandReply {
         // A replay of an accepted request gets its first answer, whatever the policy says now.
-        if let Some(earlier) = self.requests.get(&intent.request_id) {
-            return self.replay(&earlier.clone(), &intent, context);
+        if let Some(reply) = self.replay(&intent, context) {
+            return reply;
         }
         if let Some(end) = intent.end {
             // Older builds do not know ends.

@@ -109,7 +109,7 @@ impl QueuedCommand {
     /// Answers a command that finds no room in a queue. Only a caller's command can be OVERLOADED; others are repeated.
     pub(super) fn refuse_for_lack_of_room(self) {
         let answer = match self.command {
-            Command::Open(_) | Command::Deny(..) => CommitError::Overloaded,
+            Command::Open(_) | Command::Replay(_) | Command::Deny(..) => CommitError::Overloaded,
             Command::End(..)
             | Command::RecordDenials(..)
             | Command::Claim(_)

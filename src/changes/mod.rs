@@ -2,8 +2,8 @@
 //!
 //! Each checks the configuration and the policy first, then uses the store. [`ChangeService::submit`] gets a change accepted: the
 //! committer opens it, and the forwarder works on it. [`Receipt::wait`] waits for its end. A caller that disconnects cancels
-//! nothing. [`recent`] lets a replay do without the policy. [`denials`] bounds the refusals that one principal puts on record. [`prediction`] tells what AWS's rules say, and
-//! [`explain`] how the policy decides. [`ends`] revokes shares at their end.
+//! nothing. [`recent`] lets a replay do without the policy. [`denials`] bounds the refusals that one principal puts on record.
+//! [`prediction`] tells what AWS's rules say, and [`explain`] how the policy decides. [`ends`] revokes shares at their end.
 
 mod denials;
 mod ends;

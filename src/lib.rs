@@ -11,6 +11,7 @@ pub mod config;
 #[cfg(feature = "dev")]
 pub mod dev;
 pub mod domain;
+pub mod drift;
 pub mod edge;
 pub mod forwarder;
 pub mod grpc;

@@ -30,6 +30,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "store::audit",
             "store::commit",
+            "store::drift",
             "store::notifications",
             "store::policy_sets",
             "store::reads",
@@ -46,6 +47,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store::rows", &["store::error", "domain", "ledger"]),
     (
         "store::reads",
+        &["store::connection", "store::error", "store::rows", "domain"],
+    ),
+    (
+        "store::drift",
         &["store::connection", "store::error", "store::rows", "domain"],
     ),
     (
@@ -125,6 +130,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "worker",
         ],
     ),
+    (
+        "drift",
+        &[
+            "config",
+            "domain",
+            "store",
+            "forwarder",
+            "workspaces",
+            "clock",
+            "worker",
+        ],
+    ),
     ("audit", &["domain", "ledger", "store", "clock", "telemetry", "worker"]),
     (
         "grpc",
@@ -154,6 +171,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "domain",
+            "drift",
             "forwarder",
             "edge",
             "grpc",

@@ -3,7 +3,7 @@
 use pbjson_types::{Duration, Timestamp};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::proto::v1::{Access, Action, Cause};
+use crate::proto::v1::{Access, Action, Cause, DriftDifference, DriftResolution};
 
 /// The access at AWS. "Unspecified" means that AWS was never read.
 pub(super) fn access(value: i32) -> String {
@@ -19,6 +19,16 @@ pub(super) fn action(value: i32) -> String {
 
 pub(super) fn cause(value: i32) -> String {
     name(value, "CAUSE_", Cause::as_str_name)
+}
+
+/// How AWS and the ledger differ.
+pub(super) fn difference(value: i32) -> String {
+    name(value, "DRIFT_DIFFERENCE_", DriftDifference::as_str_name)
+}
+
+/// What became of a difference.
+pub(super) fn drift_resolution(value: i32) -> String {
+    name(value, "DRIFT_RESOLUTION_", DriftResolution::as_str_name)
 }
 
 /// The name of an enum value without its prefix; the number, for a value that only a newer service knows.

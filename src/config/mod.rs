@@ -7,6 +7,7 @@ mod auth;
 mod checkpoint;
 mod database_url;
 mod denials;
+mod drift;
 mod error;
 mod file;
 mod parse;
@@ -26,6 +27,7 @@ pub use auth::{AuthConfig, AuthMode, JwtConfig, Role, RoleConfig};
 pub use checkpoint::CheckpointConfig;
 pub use database_url::{DatabaseUrl, DatabaseUrlProblem};
 pub use denials::DenialsConfig;
+pub use drift::DriftConfig;
 pub use error::ConfigError;
 pub use file::ConfigFile;
 pub use policy::{GroupConfig, PolicyConfig};
@@ -65,6 +67,9 @@ pub struct Config {
     /// The forwarder, which makes the changes in AWS.
     #[serde(default)]
     pub forwarder: ForwarderConfig,
+    /// The comparison of what AWS holds with what the ledger says.
+    #[serde(default)]
+    pub drift: DriftConfig,
     /// The connection to AWS.
     #[serde(default)]
     pub aws: AwsConfig,

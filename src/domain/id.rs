@@ -203,6 +203,10 @@ uuid!(
     /// One run of a server. New at each start.
     ReplicaId
 );
+uuid!(
+    /// One comparison of what AWS holds in an account and Region with the ledger.
+    ScanId
+);
 
 #[cfg(test)]
 mod tests {

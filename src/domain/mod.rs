@@ -1,9 +1,9 @@
 //! The domain: validated types, and decisions as pure functions. No I/O, no async, no clock.
 //!
-//! Read in this order: [`id`] (identifiers), [`permission`], [`basis`] and [`change`] (the stored state), [`entry`] (the ledger),
-//! [`upstream`] (answers of AWS), [`transition`] (the effect of every command on an account) and [`convergence`] (the next step
-//! of a change). [`prediction`] repeats AWS's own rules. [`recorded_state`] is for auditors: what the entries of a ledger say
-//! about the other tables.
+//! Read in this order: [`id`] (identifiers), [`permission`], [`basis`] and [`change`] (the stored state), [`entry`] (the
+//! ledger), [`upstream`] (answers of AWS), [`transition`] (the effect of every command on an account) and [`convergence`]
+//! (the next step of a change). [`drift`] has the differences between AWS and the ledger. [`prediction`] repeats AWS's own
+//! rules. [`recorded_state`] is for auditors: what the entries of a ledger say about the other tables.
 
 pub mod authentication;
 pub mod basis;
@@ -12,6 +12,7 @@ pub mod change;
 pub mod claims;
 pub mod convergence;
 pub mod decision;
+pub mod drift;
 pub mod entry;
 #[cfg(any(test, feature = "dev"))]
 pub mod example;
@@ -34,11 +35,12 @@ pub use causes::{causes, with_causes};
 pub use change::{Action, Cause, Change, ChangeFailure, ChangeState, FailureReason, Intent};
 pub use claims::{Claim, ClaimName, Claims};
 pub use decision::{Decision, PolicyDigest, PolicyId};
+pub use drift::{DriftDifference, DriftFinding, DriftResolution, Observation, PermissionStamp, ResolvedDrift};
 pub use entry::{
-    ChangeBody, ConfirmationBody, DenialsBody, Entry, EntryBody, EntryColumns, EntryKind, OcsfStatus, ShareEffect,
-    UnknownBody,
+    ChangeBody, ConfirmationBody, DenialsBody, DriftFoundBody, DriftResolvedBody, Entry, EntryBody, EntryColumns,
+    EntryKind, OcsfStatus, ShareEffect, UnknownBody,
 };
-pub use id::{ChangeId, ImageId, Principal, Region, ReplicaId, RequestId, TraceId};
+pub use id::{ChangeId, ImageId, Principal, Region, ReplicaId, RequestId, ScanId, TraceId};
 pub use justification::{Justification, Reason, Ticket};
 pub use pattern::PrincipalPattern;
 pub use permission::{Access, Lease, Permission, PermissionKey, PermissionState, UnresolvedCall};

@@ -11,8 +11,8 @@ use std::{
 };
 
 use super::{
-    Access, Basis, Change, ChangeBody, ChangeId, ChangeState, Entry, EntryBody, PermissionKey, RequestId, ShareEffect,
-    Timestamp,
+    Access, Basis, Change, ChangeBody, ChangeId, ChangeState, DriftFinding, DriftFoundBody, DriftResolvedBody, Entry,
+    EntryBody, PermissionKey, RequestId, ResolvedDrift, ShareEffect, Timestamp,
 };
 
 /// The state that the entries of a ledger, from the first one on, describe.
@@ -22,6 +22,7 @@ pub struct RecordedState {
     permissions: BTreeMap<PermissionKey, RecordedPermission>,
     shares: BTreeMap<(PermissionKey, u64), RecordedShare>,
     open_shares: BTreeMap<PermissionKey, u64>,
+    findings: BTreeMap<PermissionKey, DriftFinding>,
     counts: BTreeMap<CountKey, u64>,
     requests: BTreeMap<RequestsKey, u64>,
     request_ids: BTreeSet<RequestId>,
@@ -110,6 +111,9 @@ pub enum Contradiction {
     /// Its request id was accepted before, so a repeated request acted twice: a row of `request` was removed or changed.
     #[error("its request id was accepted before")]
     Repeated,
+    /// It finds a difference that is open, or resolves one that is not.
+    #[error("it finds a difference that is open, or resolves one that is not")]
+    Drifted,
     /// No pending change has this id and this content.
     #[error("it ends a change that is not pending, or that has another content")]
     Ended,
@@ -127,6 +131,8 @@ impl RecordedState {
             EntryBody::ChangeSucceeded(body) => self.end(body, ChangeState::Succeeded, entry.recorded_at)?,
             EntryBody::ChangeFailed(body) => self.end(body, ChangeState::Failed, entry.recorded_at)?,
             EntryBody::ChangeSuperseded(body) => self.end(body, ChangeState::Superseded, entry.recorded_at)?,
+            EntryBody::DriftFound(body) => self.find(body, entry)?,
+            EntryBody::DriftResolved(body) => self.resolve(body, entry)?,
             EntryBody::Unknown(_) => return Err(Contradiction::Unknown),
             _ => {}
         }
@@ -149,6 +155,16 @@ impl RecordedState {
     /// The shares, each by its permission and the index of the entry that began it.
     pub fn shares(&self) -> &BTreeMap<(PermissionKey, u64), RecordedShare> {
         &self.shares
+    }
+
+    /// The newest finding of drift of each permission.
+    pub fn findings(&self) -> &BTreeMap<PermissionKey, DriftFinding> {
+        &self.findings
+    }
+
+    /// True if the last succeeded change of the permission is a grant.
+    pub fn is_shared(&self, key: &PermissionKey) -> bool {
+        self.open_shares.contains_key(key)
     }
 
     /// The number of entries by hour. Never 0.
@@ -235,6 +251,38 @@ impl RecordedState {
             let achieved = (state == ChangeState::Succeeded).then(|| Access::from(intent.action));
             (permission.desired, permission.applied) = (achieved, achieved);
         }
+        Ok(())
+    }
+
+    fn find(&mut self, body: &DriftFoundBody, entry: &Entry) -> Result<(), Contradiction> {
+        let finding = DriftFinding {
+            key: body.key.clone(),
+            difference: body.difference,
+            found_index: entry.log_index,
+            first_seen_at: body.first_seen_at,
+            found_at: entry.recorded_at,
+            scan_id: body.scan_id,
+            resolved: None,
+        };
+        let before = self.findings.insert(body.key.clone(), finding);
+        match before.is_some_and(|before| before.resolved.is_none()) {
+            true => Err(Contradiction::Drifted),
+            false => Ok(()),
+        }
+    }
+
+    fn resolve(&mut self, body: &DriftResolvedBody, entry: &Entry) -> Result<(), Contradiction> {
+        let finding = self.findings.get_mut(&body.key).ok_or(Contradiction::Drifted)?;
+        let said = (finding.found_index, finding.difference);
+        if finding.resolved.is_some() || said != (body.found_index, body.difference) {
+            return Err(Contradiction::Drifted);
+        }
+        finding.resolved = Some(ResolvedDrift {
+            resolution: body.resolution,
+            index: entry.log_index,
+            at: entry.recorded_at,
+            change_id: body.change_id,
+        });
         Ok(())
     }
 

@@ -25,9 +25,9 @@ use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, MonotonicInstant},
     config::ForwarderConfig,
-    domain::{AccountId, PermissionKey, Region, convergence::RetryPolicy},
+    domain::{AccountId, Classification, PermissionKey, Region, convergence::RetryPolicy},
     policy::Policy,
     store::{Committer, Database, Leased, ReleasedWork},
     telemetry::{ForwarderLoad, Instruments},
@@ -145,6 +145,31 @@ impl Forwarder {
         if !self.0.stop.is_cancelled() && self.0.workspaces.serves(account, region) {
             self.endpoint(account, region).request_scan();
         }
+    }
+
+    /// Permits a read of AWS that is not for a change, at a share of the pace that changes leave. Tell the end of the read to
+    /// [`end_spare_call`](Self::end_spare_call).
+    ///
+    /// # Errors
+    /// The time after which to ask again.
+    pub fn begin_spare_call(&self, account: AccountId, region: &Region) -> Result<MonotonicInstant, Duration> {
+        let now = self.0.clock.monotonic_now();
+        let endpoint = self.endpoint(account, region);
+        endpoint.dispatcher().permit_spare_call(now)?;
+        Ok(now)
+    }
+
+    /// Records the end of a read that began at `begun`.
+    pub fn end_spare_call(
+        &self,
+        account: AccountId,
+        region: &Region,
+        begun: MonotonicInstant,
+        classification: Classification,
+    ) {
+        let now = self.0.clock.monotonic_now();
+        let endpoint = self.endpoint(account, region);
+        endpoint.dispatcher().record_spare_call(begun, now, classification);
     }
 
     /// Works on received changes, and claims due changes without a lease, until the forwarder is stopped. Then it finishes the

@@ -68,6 +68,16 @@ impl RateLimiter {
         Duration::from_secs_f64(missing / self.rate) + Duration::from_micros(1)
     }
 
+    /// The time until a call may start that leaves half of the calls that could start at once. Zero if it may start now.
+    pub(super) fn wait_for_spare(&mut self, now: MonotonicInstant) -> Duration {
+        self.update(now);
+        let missing = (self.capacity() / 2.0).max(1.0) - self.tokens;
+        if missing <= 0.0 {
+            return Duration::ZERO;
+        }
+        Duration::from_secs_f64(missing / self.rate) + Duration::from_micros(1)
+    }
+
     /// Takes a token for a call that starts, even if there is none: such a call could not wait.
     pub(super) fn spend(&mut self, now: MonotonicInstant) {
         self.update(now);

@@ -4,6 +4,7 @@
 
 mod authentication;
 mod checkpoint_keys;
+mod drift_watch;
 mod expiring;
 mod files;
 mod heartbeat;
@@ -24,8 +25,9 @@ use crate::{
     audit::{Audit, ConfirmError, KnownCheckpoints, Tail},
     changes::{ChangeService, Denials, RecentRequests},
     clock::Clock,
-    config::{Config, ConfigFile},
+    config::{Config, ConfigFile, DriftConfig},
     domain::ReplicaId,
+    drift::DriftParts,
     forwarder::{self, Forwarder},
     policy::{Policy, PolicyProblems, PolicySet, PolicySource},
     store::{self, Committer, Database, Leased, Notifications, Privileges, StoreError},
@@ -152,6 +154,7 @@ pub struct Server {
     metrics: Metrics,
     authentication: CallerAuthentication,
     admin: Option<TcpListener>,
+    drift: DriftParts,
     /// Stops the forwarder.
     stop: CancellationToken,
 }
@@ -241,6 +244,15 @@ impl Server {
         };
         let forwarder = Forwarder::new(dependencies, config.forwarder, stop.clone());
         tracing::info!(%replica, accounts = config.accounts.len(), %policy_set, "connected to Postgres and AWS");
+        let drift = DriftParts {
+            database: database.clone(),
+            committer: committer.clone(),
+            workspaces: workspaces.clone(),
+            forwarder: forwarder.clone(),
+            clock: clock.clone(),
+            replica,
+            settings: drift_settings(config),
+        };
         let denials = Denials::new(&config.denials, &committer, &clock, instruments);
         let changes = ChangeService {
             database: database.clone(),
@@ -277,6 +289,7 @@ impl Server {
             metrics: metrics.clone(),
             authentication,
             admin,
+            drift,
             stop,
         })
     }
@@ -318,6 +331,14 @@ impl Server {
                 "cannot read the rights of the server's database role"
             ),
         }
+    }
+}
+
+/// The settings of the comparison with AWS. Two looks at a difference are as far apart as a call may take to have its effect.
+fn drift_settings(config: &Config) -> DriftConfig {
+    DriftConfig {
+        confirm_after: config.drift.confirm_after.max(config.forwarder.late_effect_window),
+        ..config.drift
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{
     audit::Signer,
     changes::Ends,
     clock::{Clock, MonotonicInstant},
+    drift::DriftWorker,
     grpc::{self, AccessApi, AuditApi, Health, Services, ShareService},
     probe::{Admin, Readiness, WatchSettings},
     store::{OneAcrossReplicas, partitions::Partitions, summaries::Counting},
@@ -24,7 +25,7 @@ use crate::{
 };
 
 use super::{
-    Server, ServerError, expiring::ExpiringWatch, heartbeat::Heartbeat, pending::PendingWatch,
+    Server, ServerError, drift_watch::DriftWatch, expiring::ExpiringWatch, heartbeat::Heartbeat, pending::PendingWatch,
     policy_reload::PolicyReload,
 };
 
@@ -192,6 +193,15 @@ impl Server {
         background.spawn(supervisor.run(follower));
         background.spawn(supervisor.run(self.changes.denials.clone()));
         background.spawn(supervisor.run(Ends::new(self.changes.clone())));
+        let endpoints = self.drift.workspaces.endpoints();
+        background.spawn(supervisor.run(DriftWatch {
+            database: database.clone(),
+            instruments: self.metrics.instruments().clone(),
+            endpoints: endpoints.map(|(account, region)| (account, region.clone())).collect(),
+        }));
+        if self.drift.settings.enabled {
+            background.spawn(supervisor.run(DriftWorker::new(self.drift.clone())));
+        }
         background.spawn(supervisor.run(ExpiringWatch {
             database: database.clone(),
             instruments: self.metrics.instruments().clone(),

@@ -7,6 +7,7 @@
 //! - [`rows`]: the columns of the tables, and the conversion of rows to the domain's types and back.
 //! - [`reads`]: queries on permissions and changes: single ones, lists, pending and due work.
 //! - [`tree`]: the tiles and the checkpoints that proofs are built from.
+//! - [`drift`]: the progress of the comparison of AWS with the ledger, and its findings.
 //! - [`policy_sets`]: the texts of policy sets.
 //! - [`audit`]: queries on the history.
 //! - [`notifications`]: signals within this process and between replicas (`LISTEN`/`NOTIFY`).
@@ -16,6 +17,7 @@
 pub mod audit;
 mod commit;
 mod connection;
+pub mod drift;
 mod error;
 mod notifications;
 pub mod policy_sets;

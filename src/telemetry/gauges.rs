@@ -56,6 +56,15 @@ pub struct ExpiringCounts {
     pub overdue_for: Duration,
 }
 
+/// Differences between AWS and the ledger. Every replica with the same configuration reads the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DriftCounts {
+    /// The open findings, by difference.
+    pub findings: [(&'static str, u64); 2],
+    /// The longest time since the begin of the last complete scan of a configured account and Region. None before the first one.
+    pub age: Option<Duration>,
+}
+
 type SharedValue<T> = Arc<Mutex<Option<T>>>;
 
 /// Values that other parts set. `None`: not known.
@@ -64,6 +73,7 @@ pub(super) struct ReportedValues {
     pub(super) pending: SharedValue<PendingChanges>,
     pub(super) unsigned_for: SharedValue<Duration>,
     pub(super) expiring: SharedValue<ExpiringCounts>,
+    pub(super) drift: SharedValue<DriftCounts>,
     pub(super) ready: SharedValue<bool>,
     pub(super) schema_use: SharedValue<SchemaUse>,
     pub(super) policy_set: SharedValue<PolicyDigest>,
@@ -113,6 +123,7 @@ impl ReportedValues {
             latest(&reported.expiring, |counts| counts.overdue_for),
         );
         reported.observe_expiring(meter);
+        reported.observe_drift(meter);
         reported.observe_schema_use(meter);
         reported.observe_policy_set(meter);
         reported
@@ -130,6 +141,27 @@ impl ReportedValues {
                 }
             })
             .build();
+    }
+
+    fn observe_drift(&self, meter: &Meter) {
+        let findings = latest(&self.drift, |counts| counts.findings);
+        meter
+            .u64_observable_gauge("sharewarden.drift.findings")
+            .with_unit("{finding}")
+            .with_description("Confirmed differences between AWS and the ledger that are open, in the whole database.")
+            .with_callback(move |observer| {
+                for (difference, open) in findings().into_iter().flatten() {
+                    observer.observe(open, &[KeyValue::new("difference", difference)]);
+                }
+            })
+            .build();
+        let age = latest(&self.drift, |counts| counts.age);
+        seconds(
+            meter,
+            "sharewarden.drift.scan.age",
+            "The longest time since the begin of the last complete comparison with AWS, of the configured accounts and Regions.",
+            move || age().flatten(),
+        );
     }
 
     fn observe_policy_set(&self, meter: &Meter) {

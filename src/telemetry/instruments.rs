@@ -16,7 +16,7 @@ use opentelemetry::{
 use crate::domain::{Action, AwsOperation, ChangeState, Classification, PolicyDigest};
 
 use super::{
-    gauges::{self, ExpiringCounts, SchemaUse},
+    gauges::{self, DriftCounts, ExpiringCounts, SchemaUse},
     policy_labels::PolicyLabels,
     workers::Workers,
 };
@@ -384,6 +384,11 @@ impl Instruments {
     /// Sets the longest time that a ledger has grown without a signed checkpoint. `None`: not known.
     pub fn set_unsigned_for(&self, age: Option<Duration>) {
         set(&self.0.reported.unsigned_for, age);
+    }
+
+    /// Sets the differences between AWS and the ledger. `None`: not known.
+    pub fn set_drift(&self, counts: Option<DriftCounts>) {
+        set(&self.0.reported.drift, counts);
     }
 
     /// Sets the numbers of shares that end soon. `None`: not known.

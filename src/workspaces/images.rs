@@ -11,7 +11,7 @@ use super::{
     WorkSpaces,
     call::{AccountClient, span, unreadable, within},
     not_configured,
-    pages::{PAGE_SIZE, Pages},
+    pages::{PAGE_SIZE, PageCursor, Pages},
 };
 use crate::domain::{
     AccountId, AwsError, AwsResponse, ImageId, Region, Timestamp,
@@ -40,6 +40,27 @@ impl WorkSpaces {
             listed
         };
         within(self.read_timeout, list).await
+    }
+
+    /// Reads the next page of the images that the account owns: one call.
+    pub async fn next_owned_images(
+        &self,
+        account: AccountId,
+        region: &Region,
+        cursor: &mut PageCursor,
+    ) -> AwsResponse<Vec<ImageId>> {
+        let Some(client) = self.client(account, region) else {
+            return not_configured();
+        };
+        let AwsResponse { aws_request_id, result } = list_page(client, Ownership::Owned, None, cursor.token()).await;
+        let result = result.and_then(|page| {
+            cursor.advance(page.next_token())?;
+            // An answer without a list is not an account without images.
+            let images = page.images.ok_or_else(unreadable)?.into_iter();
+            let ids = images.map(|image| image.image_id.and_then(|id| id.parse().ok()));
+            ids.collect::<Option<_>>().ok_or_else(unreadable)
+        });
+        AwsResponse { aws_request_id, result }
     }
 }
 

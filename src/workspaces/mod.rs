@@ -44,6 +44,7 @@ use shared_reads::SharedReads;
 pub use connect::AwsConnectError;
 pub use facts::FactTurn;
 pub use identity::{IdentityProblem, IdentityProblemKind};
+pub use pages::PageCursor;
 pub use settings::{BaseCredentials, WorkSpacesSettings};
 
 /// Limits of the log filter. At lower levels the SDK logs secrets: signed requests, whole answers, and refusals by STS in full.
@@ -75,6 +76,12 @@ impl WorkSpaces {
     /// True when the account and the Region are configured.
     pub fn serves(&self, account: AccountId, region: &Region) -> bool {
         self.client(account, region).is_some()
+    }
+
+    /// The configured accounts, each with its Regions.
+    pub fn endpoints(&self) -> impl Iterator<Item = (AccountId, &Region)> {
+        let accounts = self.clients.iter();
+        accounts.flat_map(|(account, regions)| regions.keys().map(|region| (*account, region)))
     }
 
     fn client(&self, account: AccountId, region: &Region) -> Option<&AccountClient> {

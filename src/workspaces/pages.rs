@@ -16,6 +16,33 @@ const MAX_PAGES: usize = 1000;
 #[derive(Debug, Default)]
 pub(super) struct Pages(HashSet<String>);
 
+/// How far a read over pages is.
+#[derive(Debug, Default)]
+pub struct PageCursor {
+    pages: Pages,
+    token: Option<String>,
+    is_at_end: bool,
+}
+
+impl PageCursor {
+    /// True when the last page was read.
+    pub fn is_at_end(&self) -> bool {
+        self.is_at_end
+    }
+
+    /// The token of the next page. None for the first page.
+    pub(super) fn token(&self) -> Option<String> {
+        self.token.clone()
+    }
+
+    /// Goes on to the page after the one that was just read.
+    pub(super) fn advance(&mut self, next: Option<&str>) -> Result<(), AwsError> {
+        self.token = self.pages.next(next)?;
+        self.is_at_end = self.token.is_none();
+        Ok(())
+    }
+}
+
 impl Pages {
     /// The token of the next page; `None` after the last page.
     pub(super) fn next(&mut self, token: Option<&str>) -> Result<Option<String>, AwsError> {

@@ -8,10 +8,10 @@ use super::{
     WorkSpaces,
     call::{AccountClient, span, timed_out, unreadable},
     not_configured,
-    pages::{PAGE_SIZE, Pages},
+    pages::{PAGE_SIZE, PageCursor, Pages},
     shared_reads::ReadOutcome,
 };
-use crate::domain::{Access, AccountId, AwsResponse, ImageId, PermissionKey};
+use crate::domain::{Access, AccountId, AwsError, AwsResponse, ImageId, PermissionKey, Region};
 
 impl WorkSpaces {
     /// Calls UpdateWorkspaceImagePermission, once. `has_lease` is asked directly before the request is sent, when credentials
@@ -53,6 +53,37 @@ impl WorkSpaces {
         let read_together = tokio::time::timeout(self.read_timeout, self.shared_reads.read_with_others(key, read));
         read_together.await.unwrap_or_else(|_| (timed_out(), 1))
     }
+
+    /// Reads the next page of the accounts that an image is shared with: one call. Only the pages up to the end together say
+    /// with whom it is not shared.
+    pub async fn next_recipients(
+        &self,
+        account: AccountId,
+        region: &Region,
+        image: &ImageId,
+        cursor: &mut PageCursor,
+    ) -> AwsResponse<Vec<AccountId>> {
+        let Some(client) = self.client(account, region) else {
+            return not_configured();
+        };
+        let AwsResponse { aws_request_id, result } = read_page(client, image, cursor.token()).await;
+        let result = result.and_then(|page| {
+            let recipients = recipients(&page, image)?;
+            cursor.advance(page.next_token())?;
+            Ok(recipients)
+        });
+        AwsResponse { aws_request_id, result }
+    }
+}
+
+/// The accounts on a page. One that cannot be read makes the page unreadable.
+fn recipients(page: &DescribeWorkspaceImagePermissionsOutput, image: &ImageId) -> Result<Vec<AccountId>, AwsError> {
+    if !is_about(page, image) {
+        return Err(unreadable());
+    }
+    let ids = page.image_permissions().iter();
+    let ids = ids.map(|one| one.shared_account_id().and_then(|id| id.parse().ok()));
+    ids.collect::<Option<_>>().ok_or_else(unreadable)
 }
 
 /// Reads pages until all accounts are found, or to the end.

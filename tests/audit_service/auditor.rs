@@ -184,7 +184,9 @@ pub(crate) fn change(entry: &AuditEntry) -> Cow<'_, ChangeBody> {
             principal: denials.principal.clone(),
             ..Default::default()
         }),
-        Some(Body::CheckpointConfirmed(_)) => Cow::Owned(ChangeBody::default()),
+        Some(Body::CheckpointConfirmed(_) | Body::DriftFound(_) | Body::DriftResolved(_)) => {
+            Cow::Owned(ChangeBody::default())
+        }
         None => panic!("an entry without a body: {entry:?}"),
     }
 }

@@ -399,6 +399,8 @@ fn an_unsafe_access_configuration_is_refused_and_the_error_names_the_key() {
         ),
         ("denials.refill_every = \"0s\"\n".into(), "denials.refill_every"),
         ("denials.summary_every = \"1day\"\n".into(), "denials.summary_every"),
+        ("drift.interval = \"8days\"\n".into(), "drift.interval"),
+        ("drift.confirm_after = \"1ms\"\n".into(), "drift.confirm_after"),
         (
             "server.keepalive_interval = \"1ms\"\n".into(),
             "server.keepalive_interval",

@@ -10,6 +10,7 @@ mod completion;
 mod database_failures;
 mod denials;
 mod dev;
+mod drift;
 mod ends;
 mod failures;
 mod fairness;

@@ -19,9 +19,10 @@ const ADMIN: &str = "log.filter = \"info\"\nadmin.listen = \"127.0.0.1:0\"\n";
 const LAST_SUCCESS: &str = "sharewarden_worker_last_success_timestamp_seconds";
 
 /// The workers of a service without TLS and tokens.
-const WORKERS: [&str; 12] = [
+const WORKERS: [&str; 13] = [
     "counting",
     "denials",
+    "drift_watch",
     "ends",
     "expiring",
     "heartbeat",

@@ -8,8 +8,8 @@ use std::{
 };
 
 use sharewarden::domain::{
-    AccountId, Change, ChangeId, ChangeState, Entry, EntryKind, Intent, Permission, PermissionKey, RecordedState,
-    Request, RequestId, Timestamp,
+    AccountId, Change, ChangeId, ChangeState, DriftFinding, Entry, EntryKind, Intent, Permission, PermissionKey,
+    RecordedState, Request, RequestId, Timestamp,
     transition::{AccountState, Command},
 };
 
@@ -28,6 +28,7 @@ pub(crate) struct Database {
     last_recorded_at: Timestamp,
     pub(crate) permissions: HashMap<PermissionKey, Permission>,
     pub(crate) changes: HashMap<ChangeId, Change>,
+    pub(crate) findings: HashMap<PermissionKey, DriftFinding>,
     requests: HashMap<RequestId, Request>,
     /// The intent of each request id according to the ledger, with the id of the change that answers it.
     intents: HashMap<RequestId, Arc<Intent>>,
@@ -49,6 +50,7 @@ impl Database {
             last_recorded_at: now,
             permissions: HashMap::new(),
             changes: HashMap::new(),
+            findings: HashMap::new(),
             requests: HashMap::new(),
             intents: HashMap::new(),
             recorded: RecordedState::default(),
@@ -67,17 +69,28 @@ impl Database {
         self.intents.get(&id)
     }
 
+    /// True if the ledger says that the image is shared.
+    pub(crate) fn is_recorded_as_shared(&self, key: &PermissionKey) -> bool {
+        self.recorded.is_shared(key)
+    }
+
     /// Loads the rows of a batch, and nothing else.
     pub(crate) fn load(&self, batch: &[Command]) -> AccountState {
         let mut permissions = HashSet::new();
         let mut requests = Vec::new();
         let mut changes = HashSet::new();
+        let (mut findings, mut recorded_shares) = (Vec::new(), Vec::new());
         for command in batch {
             let rows = command.required_rows();
             if let Some(permission) = rows.permission.and_then(|key| self.permissions.get(key)) {
                 permissions.insert(&permission.key);
                 changes.extend(permission.current.into_iter().chain(permission.next));
             }
+            let of_drift = |is_needed: bool| rows.permission.filter(|_| is_needed);
+            let open = of_drift(rows.finding).and_then(|key| self.findings.get(key));
+            findings.extend(open.filter(|finding| finding.resolved.is_none()).cloned());
+            let shared = of_drift(rows.recorded_share).filter(|key| self.is_recorded_as_shared(key));
+            recorded_shares.extend(shared.cloned());
             if let Some(request) = rows.request.and_then(|id| self.requests.get(&id)) {
                 requests.push(request.clone());
                 changes.insert(request.change_id);
@@ -91,6 +104,7 @@ impl Database {
             requests,
             changes.into_iter().map(|id| self.changes[&id].clone()),
         )
+        .with_drift(findings, recorded_shares)
     }
 
     /// Notes the requests that a saved batch accepted, as they were asked for: an entry has the time of an end, and not the TTL.
@@ -123,6 +137,14 @@ impl Database {
         for key in &effects.permissions {
             let permission = account.permission(key).expect("effects name what the account has");
             self.permissions.insert(key.clone(), permission.clone());
+        }
+        for key in &effects.findings {
+            let finding = account.finding(key).expect("effects name what the account has");
+            self.findings.insert(key.clone(), finding.clone());
+            let told = self.recorded.findings().get(key);
+            breaches.check(LedgerTellsState, told == Some(finding), || {
+                format!("the ledger tells {told:?}, the row is {finding:?}")
+            });
         }
         for key in &effects.permissions {
             self.check_constraints(&self.permissions[key], breaches);

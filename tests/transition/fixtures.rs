@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use sharewarden::domain::{
     AccountId, Action, Cause, ChangeFailure, ChangeId, DenialsBody, FailureReason, Intent, PermissionKey, Principal,
-    ReplicaId, RequestId, Timestamp, example, transition::Command,
+    ReplicaId, RequestId, ScanId, Timestamp, example, transition::Command,
 };
 use uuid::Uuid;
 
@@ -37,6 +37,10 @@ pub(crate) fn change(number: u64) -> ChangeId {
 
 pub(crate) fn replica(number: u64) -> ReplicaId {
     ReplicaId(Uuid::from_u64_pair(3, number))
+}
+
+pub(crate) fn scan(number: u64) -> ScanId {
+    ScanId(Uuid::from_u64_pair(4, number))
 }
 
 pub(crate) fn start() -> Timestamp {

@@ -3,14 +3,15 @@
 //!
 //! Read this file first: it has the promises as tests. Then read [`promises`] (how a breach is recorded), [`world`],
 //! [`forwarder`] and [`aws`] (the model), [`end_state`] (the state after a history), [`database`] (the stored state and its
-//! constraints) and [`reply_checks`] (the expected reply to every command). [`invalid_commands`] tests commands that no forwarder
-//! sends. [`ends`] has the rules of ends. [`regressions`], [`late_calls`] and [`unseen_effects`] keep the bugs that the histories
-//! found.
+//! constraints) and [`reply_checks`] (the expected reply to every command). [`invalid_commands`] tests commands that no
+//! forwarder sends. [`ends`] has the rules of ends, [`drift`] those of observations. [`regressions`], [`late_calls`] and
+//! [`unseen_effects`] keep the bugs that the histories found.
 //!
 //! `PROPTEST_CASES` is the number of histories per test.
 
 mod aws;
 mod database;
+mod drift;
 mod end_state;
 mod ends;
 mod fixtures;
@@ -89,6 +90,18 @@ macro_rules! promised {
                 }
             }
 
+            /// P13: a difference is on record if and only if there is one, and the ledger tells of it.
+            #[test]
+            fn what_somebody_does_past_the_service_is_found(history in history()) {
+                let world = World::with_outsider_after(&history);
+                for promise in [
+                    Promise::DriftIsFound, Promise::NoFalseFinding, Promise::LedgerTellsState, Promise::EffectsAreExact,
+                    Promise::Constraints, Promise::GaplessLedger,
+                ] {
+                    prop_assert_eq!(world.breaches.of(promise), None);
+                }
+            }
+
             /// P4, also if the database's clock goes back.
             #[test]
             fn the_ledger_is_gapless_and_its_times_never_go_back(history in history()) {
@@ -130,6 +143,8 @@ promised! {
     a_share_with_an_end_is_not_shared_after_its_end = EndsAreKept,
     /// P12: an end of an older basis does nothing, and an accepted renewal is never undone by an end.
     only_the_end_of_the_newest_grant_ends_a_share = OnlyItsEndEndsAShare,
+    /// P13: what AWS shows during a change, or before a late call takes effect, is no finding.
+    no_finding_contradicts_an_accepted_change = NoFalseFinding,
     every_saved_state_keeps_the_constraints_of_the_schema = Constraints,
     effects_name_exactly_what_is_new_and_what_changed = EffectsAreExact,
 }

@@ -25,6 +25,8 @@ pub(crate) enum Promise {
     LedgerTellsState,
     EndsAreKept,
     OnlyItsEndEndsAShare,
+    NoFalseFinding,
+    DriftIsFound,
 }
 
 /// The first breach of each promise.

@@ -19,6 +19,7 @@ pub(crate) const FIRST: u64 = 2;
 pub(crate) fn at(seconds: u64) -> TransitionContext {
     TransitionContext {
         knows_ends: true,
+        knows_drift: true,
         now: start() + Duration::from_secs(seconds),
         replica: replica(1),
         lease_for: Duration::from_secs(10),

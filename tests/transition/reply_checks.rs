@@ -13,7 +13,10 @@ use crate::{
     fixtures,
     promises::{
         Breaches,
-        Promise::{LostLeaseIsSilent, OneChangePerRequestId, OnlyItsEndEndsAShare, ReuseIsRefused, SameWishJoins},
+        Promise::{
+            LostLeaseIsSilent, NoFalseFinding, OneChangePerRequestId, OnlyItsEndEndsAShare, ReuseIsRefused,
+            SameWishJoins,
+        },
     },
     world::LatestWork,
 };
@@ -91,6 +94,13 @@ impl<'a> ReplyChecks<'a> {
                     _ => !silent,
                 };
                 breaches.check(LostLeaseIsSilent, is_correct, || format!("{command:?}: {reply:?}"));
+            }
+            Command::Observe(_) => {
+                let is_correct = match &reply {
+                    CommandReply::DriftFound(_) | CommandReply::DriftResolved(_) => !silent,
+                    _ => silent,
+                };
+                breaches.check(NoFalseFinding, is_correct, || format!("{command:?}: {reply:?}"));
             }
             Command::Claim(_) | Command::Deny(..) | Command::RecordDenials(..) | Command::Confirm(..) => {}
         }

@@ -10,18 +10,19 @@ use std::{
 };
 
 use sharewarden::domain::{
-    Action, ConfirmationBody, Intent, Justification, PermissionKey, ShareEnd, Timestamp,
+    Access, Action, ConfirmationBody, EntryBody, Intent, Justification, Observation, PermissionKey, PermissionStamp,
+    ShareEnd, Timestamp,
     transition::{Command, CommandReply, LONGEST_WAIT, TransitionContext, Work},
 };
 
 use crate::{
     aws::{Aws, WINDOW},
     database::Database,
-    fixtures::{self, account, denials, ending, intent, key, start},
+    fixtures::{self, account, change, denials, ending, intent, key, scan, start},
     forwarder::HeldWork,
     promises::{
         Breaches,
-        Promise::{NewestWins, OneLeaseAtATime},
+        Promise::{DriftIsFound, NewestWins, NoFalseFinding, OneLeaseAtATime},
     },
     reply_checks::ReplyChecks,
 };
@@ -94,6 +95,10 @@ pub(crate) struct World {
     /// How far the database's clock is ahead of `clock`. It only becomes less, and then stays so.
     pub(crate) ahead: Duration,
     pub(crate) aws: Aws,
+    /// True if somebody calls AWS past the service.
+    has_outsider: bool,
+    /// Permissions as they were read before AWS is asked what it holds, and when.
+    asked: Vec<(PermissionKey, Option<PermissionStamp>, Timestamp)>,
     pub(crate) latest_work: HashMap<PermissionKey, LatestWork>,
     pub(crate) ids: u64,
     pub(crate) steps: u64,
@@ -105,6 +110,30 @@ impl World {
         let mut world = Self::run(history, clock_may_go_back);
         world.drain();
         world.drain_ends();
+        world
+    }
+
+    /// Runs a history in which somebody calls AWS past the service, and then compares AWS with the ledger.
+    pub(crate) fn with_outsider_after(history: &[u64]) -> Self {
+        let mut world = Self::new(false);
+        world.has_outsider = true;
+        for number in history {
+            world.step(Dice(*number));
+        }
+        world.drain();
+        for key in (0..4).map(key) {
+            world.ask(key);
+            world.see(0, world.asked.len() - 1);
+        }
+        world.commit(0, Commit::Replied, &mut Dice(0));
+        for key in (0..4).map(key) {
+            let differs = world.differs(&key);
+            let finding = world.database.findings.get(&key);
+            let is_open = finding.is_some_and(|finding| finding.resolved.is_none());
+            world.breaches.check(DriftIsFound, is_open == differs, || {
+                format!("AWS and the ledger differ about {key}: {differs}, and the finding is {finding:?}")
+            });
+        }
         world
     }
 
@@ -161,6 +190,8 @@ impl World {
             clock_may_go_back,
             ahead: Duration::ZERO,
             aws: Aws::default(),
+            has_outsider: false,
+            asked: Vec::new(),
             latest_work: HashMap::new(),
             ids: 3,
             steps: 0,
@@ -171,7 +202,10 @@ impl World {
         self.steps += 1;
         let at = dice.pick(self.replicas.len());
         match dice.roll(64) {
-            0..16 => self.open(at, &mut dice),
+            0..14 => self.open(at, &mut dice),
+            14 => self.ask(key(dice.roll(4))),
+            15 if self.asked.is_empty() || (self.has_outsider && dice.coin()) => self.meddle(&mut dice),
+            15 => self.see(at, dice.pick(self.asked.len())),
             16 | 62 => self.change_policy(at, &mut dice),
             17..20 => self.end(at, &mut dice),
             20..34 => self.settle(at, &mut dice),
@@ -235,6 +269,57 @@ impl World {
         if let Some(basis) = basis {
             let number = self.fresh();
             self.replicas[at].queue.push(ending(number, key, basis));
+        }
+    }
+
+    /// Reads a permission before AWS is asked about it.
+    fn ask(&mut self, key: PermissionKey) {
+        let stamp = self.database.permissions.get(&key).map(PermissionStamp::of);
+        self.asked.push((key, stamp, self.now() + self.ahead));
+    }
+
+    /// Gets an answer of AWS, and submits it.
+    fn see(&mut self, at: usize, asked: usize) {
+        let (key, permission, seen_at) = self.asked.swap_remove(asked);
+        self.replicas[at].queue.push(Command::Observe(Observation {
+            shown: self.aws.holds(&key),
+            first_seen_at: seen_at,
+            seen_at,
+            scan_id: scan(1),
+            permission,
+            key,
+        }));
+    }
+
+    /// Lets somebody call AWS past the service.
+    fn meddle(&mut self, dice: &mut Dice) {
+        if self.has_outsider {
+            let access = if dice.coin() { Access::Shared } else { Access::NotShared };
+            self.aws.set(&key(dice.roll(4)), access, change(0));
+        }
+    }
+
+    fn differs(&self, key: &PermissionKey) -> bool {
+        (self.aws.holds(key) == Access::Shared) != self.database.is_recorded_as_shared(key)
+    }
+
+    /// Checks that the findings of a batch are true, and that no change is in progress that they could contradict.
+    fn check_findings(&mut self, entries: &[sharewarden::domain::Entry]) {
+        for entry in entries {
+            let (key, is_found) = match &entry.body {
+                EntryBody::DriftFound(found) => (&found.key, true),
+                EntryBody::DriftResolved(resolved) if resolved.seen.is_some() => (&resolved.key, false),
+                _ => continue,
+            };
+            let permission = self.database.permissions.get(key);
+            let is_at_rest = permission.is_none_or(|permission| permission.current.is_none());
+            let is_true = self.has_outsider || self.differs(key) == is_found;
+            self.breaches.check(NoFalseFinding, is_at_rest && is_true, || {
+                format!(
+                    "{entry:?}, but AWS holds {:?} and the permission is {permission:?}",
+                    self.aws.holds(key)
+                )
+            });
         }
     }
 
@@ -307,6 +392,7 @@ impl World {
         let context = TransitionContext {
             now: start() + (self.clock + self.ahead).saturating_sub(back),
             knows_ends: true,
+            knows_drift: true,
             replica: fixtures::replica(replica.number),
             lease_for: LEASE,
             late_effect_window: WINDOW,
@@ -328,6 +414,7 @@ impl World {
             let opened = checks.into_opened();
             self.database.save(&account, &mut self.breaches);
             self.database.note_asked(opened);
+            self.check_findings(&account.effects().entries);
             self.check_rest(&account);
             self.check_failures(&account);
             for key in &account.effects().permissions {

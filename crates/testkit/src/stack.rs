@@ -386,6 +386,8 @@ pub fn config_text(database: &str, simulator: &str, more: &str) -> String {
         ("forwarder.circuit_cool_down", "\"20ms\""),
         ("forwarder.circuit_cool_down_cap", "\"200ms\""),
         ("forwarder.late_effect_window", "\"300ms\""),
+        // It makes calls of its own.
+        ("drift.enabled", "false"),
         ("log.filter", "\"warn\""),
         ("checkpoint.name", "\"sharewarden.test\""),
         ("checkpoint.every", "\"1s\""),

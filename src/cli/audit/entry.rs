@@ -6,7 +6,7 @@ use crate::{
         cell::{Cell, TableRow},
         ends,
         failure::Failure,
-        format::{access, action, cause},
+        format::{access, action, cause, difference, drift_resolution},
         justification,
         printer::ListItem,
         render,
@@ -16,7 +16,10 @@ use crate::{
     },
     domain::{EntryKind, entry::decode},
     ledger::merkle::hex,
-    proto::v1::{AuditEntry, ChangeBody, CheckpointConfirmedBody, DenialsBody, audit_entry::Body},
+    proto::v1::{
+        AuditEntry, ChangeBody, CheckpointConfirmedBody, DenialsBody, DriftFoundBody, DriftResolvedBody,
+        audit_entry::Body,
+    },
 };
 
 impl ListItem for AuditEntry {
@@ -91,7 +94,9 @@ pub(super) fn entry(entry: &AuditEntry, view: &View) -> String {
         }
         Some(Body::Denials(denials)) => rows.extend(denials_rows(denials)),
         Some(Body::CheckpointConfirmed(confirmed)) => rows.extend(confirmation_rows(confirmed)),
-        _ => {}
+        Some(Body::DriftFound(found)) => rows.extend(drift_rows(found)),
+        Some(Body::DriftResolved(resolved)) => rows.extend(resolved_drift_rows(resolved)),
+        None => {}
     }
     rows.extend([
         ("Server version", one_line(&entry.server_version).into()),
@@ -138,6 +143,32 @@ fn denials_rows(denials: &DenialsBody) -> TableRow {
         ("First denial at", Cell::Moment(denials.first_time)),
         ("Last denial at", Cell::Moment(denials.last_time)),
         ("Last denied by", one_line(&denials.denied_by).into()),
+    ]
+}
+
+fn drift_rows(found: &DriftFoundBody) -> TableRow {
+    vec![
+        ("Difference", difference(found.difference).into()),
+        ("Region", one_line(&found.region).into()),
+        ("Image", one_line(&found.image_id).into()),
+        ("Recipient", one_line(&found.shared_account_id).into()),
+        ("First seen at", Cell::Moment(found.first_seen_time)),
+        ("Seen again at", Cell::Moment(found.seen_time)),
+        ("Scan", one_line(&found.scan_id).into()),
+    ]
+}
+
+fn resolved_drift_rows(resolved: &DriftResolvedBody) -> TableRow {
+    vec![
+        ("Difference", difference(resolved.difference).into()),
+        ("Resolution", drift_resolution(resolved.resolution).into()),
+        ("Region", one_line(&resolved.region).into()),
+        ("Image", one_line(&resolved.image_id).into()),
+        ("Recipient", one_line(&resolved.shared_account_id).into()),
+        ("Found in entry", resolved.found_index.to_string().into()),
+        ("Change", one_line(&resolved.change_id).into()),
+        ("Seen at", Cell::Moment(resolved.seen_time)),
+        ("Scan", one_line(&resolved.scan_id).into()),
     ]
 }
 

@@ -13,7 +13,8 @@ use crate::{
     ledger::merkle::hex,
     proto::v1::{
         self, Access, Action, Attempt, AuditEntry, Authentication, Basis, Cause, ChangeBody, CheckpointConfirmedBody,
-        CredentialKind, Decision, DenialsBody, ErrorReason, attempt::Classification, audit_entry::Body,
+        CredentialKind, Decision, DenialsBody, DriftDifference, DriftFoundBody, DriftResolution, DriftResolvedBody,
+        ErrorReason, attempt::Classification, audit_entry::Body,
     },
 };
 
@@ -33,6 +34,10 @@ pub(super) fn first_mismatch(entry: &AuditEntry, line: &CanonicalEntry) -> Optio
         Some(Body::Denials(denials)) if line.known_kind().is_some() => first_mismatch_of_denials(denials, &line.body),
         Some(Body::CheckpointConfirmed(body)) if line.known_kind().is_some() => {
             first_mismatch_of_confirmation(body, &line.body)
+        }
+        Some(Body::DriftFound(found)) if line.known_kind().is_some() => first_mismatch_of_drift(found, &line.body),
+        Some(Body::DriftResolved(resolved)) if line.known_kind().is_some() => {
+            first_mismatch_of_resolved_drift(resolved, &line.body)
         }
         // The service or this program does not know the kind with this schema, so there are no fields to compare.
         _ => None,
@@ -123,6 +128,60 @@ fn first_mismatch_of_confirmation(confirmed: &CheckpointConfirmedBody, body: &Ca
     let texts = justification::texts(confirmed).map(|(name, text)| (name, text == body.text(name)));
     let wrong = fields.into_iter().chain(texts).find(|(_, holds)| !holds);
     wrong.map(|(name, _)| name)
+}
+
+fn first_mismatch_of_drift(found: &DriftFoundBody, body: &CanonicalBody) -> Option<&'static str> {
+    let fields = [
+        ("difference", is_difference(found.difference, body)),
+        (
+            "first_seen_time",
+            is_time(found.first_seen_time.as_ref(), body.text("first_seen_at")),
+        ),
+        ("seen_time", is_time(found.seen_time.as_ref(), body.text("seen_at"))),
+        ("region", found.region == body.text("region")),
+        ("image_id", found.image_id == body.text("image_id")),
+        (
+            "shared_account_id",
+            found.shared_account_id == body.text("shared_account_id"),
+        ),
+        ("scan_id", found.scan_id == body.text("scan_id")),
+    ];
+    let wrong = fields.into_iter().find(|(_, holds)| !holds);
+    wrong.map(|(name, _)| name)
+}
+
+fn first_mismatch_of_resolved_drift(resolved: &DriftResolvedBody, body: &CanonicalBody) -> Option<&'static str> {
+    let resolution = is_named(
+        resolved.resolution,
+        "DRIFT_RESOLUTION",
+        DriftResolution::from_str_name,
+        body.optional("resolution"),
+    );
+    let seen_time = match body.optional("seen_at") {
+        Some(said) => is_time(resolved.seen_time.as_ref(), said),
+        None => resolved.seen_time.is_none(),
+    };
+    let fields = [
+        ("difference", is_difference(resolved.difference, body)),
+        ("resolution", resolution),
+        ("found_index", Some(resolved.found_index) == body.number("found_index")),
+        ("seen_time", seen_time),
+        ("region", resolved.region == body.text("region")),
+        ("image_id", resolved.image_id == body.text("image_id")),
+        (
+            "shared_account_id",
+            resolved.shared_account_id == body.text("shared_account_id"),
+        ),
+        ("change_id", resolved.change_id == body.text("change_id")),
+        ("scan_id", resolved.scan_id == body.text("scan_id")),
+    ];
+    let wrong = fields.into_iter().find(|(_, holds)| !holds);
+    wrong.map(|(name, _)| name)
+}
+
+fn is_difference(number: i32, body: &CanonicalBody) -> bool {
+    let said = body.optional("difference");
+    is_named(number, "DRIFT_DIFFERENCE", DriftDifference::from_str_name, said)
 }
 
 /// True if the number is that of the name. A name that the text omits is UNSPECIFIED in the message. If this client does not know

@@ -37,6 +37,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     origins(config, &mut check);
     numbers(config, &mut check);
     times(config, &mut check);
+    drift(config, &mut check);
     checkpoint(config, &mut check);
     accounts(config, &mut check);
     telemetry::rules(config, &mut check);
@@ -209,6 +210,21 @@ fn times(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
             "must be at least forwarder.attempt_timeout + read_timeout + lease_margin ({least:?}); it is {:?}",
             forwarder.lease
         ),
+    );
+}
+
+fn drift(config: &Config, check: &mut impl FnMut(bool, &str, String)) {
+    let drift = &config.drift;
+    let (second, hour) = (Duration::from_secs(1), Duration::from_hours(1));
+    check(
+        (second..=hour * 24 * 7).contains(&drift.interval),
+        "drift.interval",
+        format!("must be 1s..7d; it is {:?}", drift.interval),
+    );
+    check(
+        (Duration::from_millis(100)..=hour).contains(&drift.confirm_after),
+        "drift.confirm_after",
+        format!("must be 100ms..1h; it is {:?}", drift.confirm_after),
     );
 }
 

@@ -7,7 +7,7 @@
 
 use serde::{Serialize, Serializer};
 
-use super::{ChangeBody, ConfirmationBody, UnknownBody};
+use super::{ChangeBody, ConfirmationBody, DriftFoundBody, DriftResolvedBody, UnknownBody};
 use crate::domain::{AccountId, Action, Change, ChangeState, change::names};
 
 /// The properties of a kind.
@@ -130,6 +130,18 @@ kinds! {
         description: "An operator confirmed entries that no known checkpoint covered.",
         ocsf: OcsfStatus::Other, is_ranked: false, share_effect: none, once: None,
     };
+    /// AWS was seen twice to hold something else than the ledger says.
+    DriftFound(DriftFoundBody) = KindSpec {
+        name: "drift.found", schema: 1,
+        description: "AWS was seen twice to hold something else than the ledger says.",
+        ocsf: OcsfStatus::Other, is_ranked: false, share_effect: none, once: None,
+    };
+    /// A difference that was found is no longer there.
+    DriftResolved(DriftResolvedBody) = KindSpec {
+        name: "drift.resolved", schema: 1,
+        description: "A difference that was found between AWS and the ledger is no longer there.",
+        ocsf: OcsfStatus::Other, is_ranked: false, share_effect: none, once: None,
+    };
 }
 
 fn none(_: Action) -> Option<ShareEffect> {
@@ -242,7 +254,7 @@ impl EntryBody {
             | Self::ChangeSucceeded(body)
             | Self::ChangeFailed(body)
             | Self::ChangeSuperseded(body) => Some(body),
-            Self::CheckpointConfirmed(_) | Self::Unknown(_) => None,
+            Self::CheckpointConfirmed(_) | Self::DriftFound(_) | Self::DriftResolved(_) | Self::Unknown(_) => None,
         }
     }
 

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::domain::{
     Access, AccountId, Attempt, Change, ChangeFailure, ChangeId, ConfirmationBody, Decision, DenialsBody, Intent,
-    Permission, PermissionKey, ReplicaId, RequestId, Timestamp,
+    Observation, Permission, PermissionKey, ReplicaId, RequestId, Timestamp,
 };
 
 /// A command to one account.
@@ -35,6 +35,8 @@ pub enum Command {
     },
     /// Record the outcome of the work under a lease, and end the lease.
     Settle(Settlement),
+    /// Record that AWS and the ledger differ, or no longer do, if the permission is as it was before AWS was asked.
+    Observe(Observation),
     /// Record that an operator confirmed the ledger of this account. If the reply to the commit is lost, it can be
     /// recorded twice.
     Confirm(AccountId, ConfirmationBody),
@@ -50,6 +52,7 @@ impl Command {
             Self::RecordDenials(account, _) => *account,
             Self::Claim(key) | Self::Renew { key, .. } => key.account,
             Self::Settle(settlement) => settlement.key.account,
+            Self::Observe(observation) => observation.key.account,
             Self::Confirm(account, _) => *account,
         }
     }
@@ -58,19 +61,20 @@ impl Command {
     pub fn required_rows(&self) -> RequiredRows<'_> {
         match self {
             Self::Open(intent) | Self::Replay(intent) | Self::Deny(intent, _) | Self::End(intent, _) => RequiredRows {
-                permission: Some(&intent.key),
                 request: Some(intent.request_id),
-            },
-            Self::RecordDenials(..) => RequiredRows {
-                permission: None,
-                request: None,
+                ..RequiredRows::permission(&intent.key)
             },
             Self::Claim(key) | Self::Renew { key, .. } => RequiredRows::permission(key),
-            Self::Settle(settlement) => RequiredRows::permission(&settlement.key),
-            Self::Confirm(..) => RequiredRows {
-                permission: None,
-                request: None,
+            Self::Settle(settlement) => RequiredRows {
+                finding: true,
+                ..RequiredRows::permission(&settlement.key)
             },
+            Self::Observe(observation) => RequiredRows {
+                finding: true,
+                recorded_share: true,
+                ..RequiredRows::permission(&observation.key)
+            },
+            Self::RecordDenials(..) | Self::Confirm(..) => RequiredRows::default(),
         }
     }
 
@@ -80,26 +84,32 @@ impl Command {
             Self::Open(_) | Self::Replay(_) | Self::Deny(..) | Self::Claim(_) => true,
             // An end takes no lease: recovery claims its change.
             Self::End(..) => false,
-            Self::RecordDenials(..) | Self::Renew { .. } | Self::Settle(_) | Self::Confirm(..) => false,
+            Self::RecordDenials(..) | Self::Renew { .. } | Self::Settle(_) | Self::Observe(_) | Self::Confirm(..) => {
+                false
+            }
         }
     }
 }
 
 /// The rows that a command needs, beside the head of its account's ledger. They include the current and next change of the
 /// permission, and the change that answers the request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RequiredRows<'a> {
     /// The permission, if the command needs one.
     pub permission: Option<&'a PermissionKey>,
     /// The id of the request, if the command needs one.
     pub request: Option<RequestId>,
+    /// True for the open finding of drift of the permission, if there is one.
+    pub finding: bool,
+    /// True for whether the ledger has an open share of the permission.
+    pub recorded_share: bool,
 }
 
 impl<'a> RequiredRows<'a> {
     fn permission(key: &'a PermissionKey) -> Self {
         Self {
             permission: Some(key),
-            request: None,
+            ..Self::default()
         }
     }
 }
@@ -197,6 +207,16 @@ pub enum CommandReply {
     Settled,
     /// The lease of this epoch has ended. Nothing was recorded.
     LeaseLost,
+    /// A difference between AWS and the ledger was recorded at this index.
+    DriftFound(u64),
+    /// At this index it was recorded that a difference is no longer there.
+    DriftResolved(u64),
+    /// What AWS showed is on record already. Nothing was recorded.
+    ObservedAsRecorded,
+    /// The permission has changed since before AWS was asked, or a call for it can take effect. Nothing was recorded.
+    ObservationOutdated,
+    /// The schema still admits builds that know no drift. Nothing was recorded.
+    DriftNotAdmitted,
     /// The confirmation was recorded at this index.
     Confirmed(u64),
 }
@@ -221,6 +241,8 @@ pub struct TransitionContext {
     pub now: Timestamp,
     /// True if every build that the schema admits knows ends of shares. Before that, no end is accepted, and no basis recorded.
     pub knows_ends: bool,
+    /// True if every build that the schema admits knows drift. Before that, no difference is recorded.
+    pub knows_drift: bool,
     /// The replica that takes the leases.
     pub replica: ReplicaId,
     /// The duration of a lease. At most [`LONGEST_WAIT`].

@@ -1,5 +1,6 @@
 //! The state machine of an account: a pure function from (state, command) to (state, entries, work, reply). The types are in
-//! `command`, leases are in `lease`, ends of shares in `ends`, and the rule for unresolved calls is in `confirmed`.
+//! `command`, leases are in `lease`, ends of shares in `ends`, what AWS shows in
+//! `observe`, and the rule for unresolved calls is in `confirmed`.
 //!
 //! The store loads the part of an [`AccountState`] that a batch of commands needs. It applies the commands one after the other,
 //! and saves the effects in one transaction. Every rule about generations, leases and ends is here and nowhere else.
@@ -15,15 +16,16 @@ mod command;
 mod confirmed;
 mod ends;
 mod lease;
+mod observe;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
 use crate::domain::{
-    AccountId, Basis, Cause, Change, ChangeBody, ChangeFailure, ChangeId, ChangeState, DenialsBody, Entry, EntryBody,
-    Intent, Permission, PermissionKey, Request, RequestId, ShareEnd, Timestamp,
+    AccountId, Basis, Cause, Change, ChangeBody, ChangeFailure, ChangeId, ChangeState, DenialsBody, DriftFinding,
+    Entry, EntryBody, Intent, Permission, PermissionKey, Request, RequestId, ShareEnd, Timestamp,
 };
 
 pub use command::{
@@ -42,6 +44,8 @@ pub struct Effects {
     pub permissions: BTreeSet<PermissionKey>,
     /// New permissions. Each is also in `permissions`.
     pub new_permissions: BTreeSet<PermissionKey>,
+    /// New and changed findings of drift.
+    pub findings: BTreeSet<PermissionKey>,
     /// Accepted requests.
     pub requests: Vec<Request>,
     /// New changes.
@@ -59,6 +63,7 @@ impl Effects {
     pub fn is_nothing(&self) -> bool {
         self.entries.is_empty()
             && self.permissions.is_empty()
+            && self.findings.is_empty()
             && self.requests.is_empty()
             && self.opened.is_empty()
             && self.updated.is_empty()
@@ -74,6 +79,8 @@ pub struct AccountState {
     permissions: HashMap<PermissionKey, Permission>,
     changes: HashMap<ChangeId, Change>,
     requests: HashMap<RequestId, Request>,
+    findings: HashMap<PermissionKey, DriftFinding>,
+    recorded_shares: HashSet<PermissionKey>,
     effects: Effects,
 }
 
@@ -99,8 +106,23 @@ impl AccountState {
                 .collect(),
             requests: requests.into_iter().map(|request| (request.id, request)).collect(),
             changes: changes.into_iter().map(|change| (change.id(), change)).collect(),
+            findings: HashMap::new(),
+            recorded_shares: HashSet::new(),
             effects: Effects::default(),
         }
+    }
+
+    /// The same account with its findings of drift that are open, and with its shares according to the ledger, as far as
+    /// [`Command::required_rows`] names them.
+    pub fn with_drift(
+        mut self,
+        findings: impl IntoIterator<Item = DriftFinding>,
+        recorded_shares: impl IntoIterator<Item = PermissionKey>,
+    ) -> Self {
+        let findings = findings.into_iter().map(|finding| (finding.key.clone(), finding));
+        self.findings.extend(findings);
+        self.recorded_shares.extend(recorded_shares);
+        self
     }
 
     /// The id of the account.
@@ -128,6 +150,11 @@ impl AccountState {
         self.changes.get(&id)
     }
 
+    /// A finding of drift that was loaded or recorded.
+    pub fn finding(&self, key: &PermissionKey) -> Option<&DriftFinding> {
+        self.findings.get(key)
+    }
+
     /// A change and its permission, if both were loaded or opened.
     pub fn snapshot(&self, id: ChangeId) -> Option<Snapshot> {
         let change = self.changes.get(&id)?;
@@ -151,6 +178,7 @@ impl AccountState {
             Command::Claim(key) => self.claim(&key, context),
             Command::Renew { key, epoch, attempts } => self.renew(&key, epoch, attempts, context),
             Command::Settle(settlement) => self.settle(settlement, context),
+            Command::Observe(observation) => self.observe(observation, context),
             Command::Confirm(_, body) => {
                 CommandReply::Confirmed(self.record(EntryBody::CheckpointConfirmed(body), context))
             }
@@ -353,6 +381,7 @@ impl AccountState {
                 permission.basis = self.current(&permission).basis().filter(|_| context.knows_ends);
                 permission.drop_resolved_call(context.now);
                 self.end(change_id, ChangeState::Succeeded, None, context);
+                self.follow_success(change_id, context);
                 self.advance(&mut permission, context);
                 self.schedule_end(&mut permission);
             }

@@ -35,6 +35,12 @@ const MIN_DELAY: Duration = Duration::from_millis(100);
 /// Maximum changes that use a shared slot at once.
 const MAX_SHARING: usize = 4096;
 
+/// One of this number of calls a second may be a read that is not for a change.
+const SPARE_PART: u32 = 10;
+
+/// How long such a read waits while changes do.
+const SPARE_DELAY: Duration = Duration::from_millis(250);
+
 /// What the caller must do next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Dispatch<T> {
@@ -79,6 +85,8 @@ pub(super) enum ClaimLimit {
 pub(super) struct EndpointDispatcher<T> {
     settings: ForwarderConfig,
     rate_limiter: RateLimiter,
+    /// Of reads that are not for a change.
+    spare: RateLimiter,
     circuit: Circuit,
     queue: FairQueue<T>,
     /// Items that share the slot granted last. They start next.
@@ -99,6 +107,7 @@ impl<T> EndpointDispatcher<T> {
         Self {
             settings,
             rate_limiter: RateLimiter::new(&settings, now),
+            spare: RateLimiter::new(&spare_settings(settings), now),
             circuit: Circuit::new(settings),
             queue: FairQueue::default(),
             sharers: VecDeque::new(),
@@ -239,6 +248,38 @@ impl<T> EndpointDispatcher<T> {
         })
     }
 
+    /// Permits a read that is not for a change, and charges both rate limiters. Changes go first: while one waits for a call, or
+    /// AWS does not answer, no such read is permitted.
+    ///
+    /// # Errors
+    /// The time after which to ask again.
+    pub(super) fn permit_spare_call(&mut self, now: MonotonicInstant) -> Result<(), Duration> {
+        let do_changes_wait = self.queue.len() > 0 || !self.sharers.is_empty();
+        if do_changes_wait || self.circuit.is_open() {
+            return Err(SPARE_DELAY);
+        }
+        let wait = self.rate_limiter.wait_for_spare(now).max(self.spare.wait(now));
+        if !wait.is_zero() {
+            return Err(wait);
+        }
+        self.rate_limiter.spend(now);
+        self.spare.spend(now);
+        Ok(())
+    }
+
+    /// Records the end of a read that is not for a change. Throttling slows only such reads: changes learn of it by their own
+    /// calls.
+    pub(super) fn record_spare_call(
+        &mut self,
+        begun: MonotonicInstant,
+        now: MonotonicInstant,
+        classification: Classification,
+    ) {
+        if classification == Classification::Throttled {
+            self.spare.record_throttling(begun, now);
+        }
+    }
+
     /// Records the end of a call that began at `begun`. Returns a message for the log if the endpoint's state changed. A shared
     /// slot records nothing: the change that owns the slot records the read.
     pub(super) fn record_call(
@@ -340,6 +381,16 @@ impl<T> EndpointDispatcher<T> {
         let mut all = Vec::from(std::mem::take(&mut self.sharers));
         all.extend(std::iter::from_fn(|| Some(self.queue.pop(0)?.0)));
         all
+    }
+}
+
+/// A tenth of the calls, and none saved up.
+fn spare_settings(settings: ForwarderConfig) -> ForwarderConfig {
+    ForwarderConfig {
+        calls_per_second: (settings.calls_per_second / SPARE_PART).max(1),
+        min_calls_per_second: 1,
+        burst: 1,
+        ..settings
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::{
     changes::{ChangePage, CompletedChange, PermissionPage, ValidatedChange},
     domain::{
-        self, Access, ChangeState, Claim, Classification, CredentialKind, PermissionState, PolicyId, Timestamp,
+        self, Access, ChangeState, Claim, Classification, CredentialKind, DriftDifference, DriftResolution,
+        PermissionState, PolicyId, Timestamp,
         decision::ImageAttributes,
         prediction::{Finding, FindingCode, Severity},
     },
@@ -59,6 +60,23 @@ pub(super) fn revoked(answer: v1::GrantSharePermissionResponse) -> v1::RevokeSha
         findings: answer.findings,
         decision: answer.decision,
         warning: COPIES_STAY.into(),
+    }
+}
+
+pub(super) fn difference(difference: DriftDifference) -> v1::DriftDifference {
+    match difference {
+        DriftDifference::UnrecordedShare => v1::DriftDifference::UnrecordedShare,
+        DriftDifference::MissingShare => v1::DriftDifference::MissingShare,
+    }
+}
+
+pub(super) fn drift_resolution(resolution: DriftResolution) -> v1::DriftResolution {
+    match resolution {
+        DriftResolution::Adopted => v1::DriftResolution::Adopted,
+        DriftResolution::Revoked => v1::DriftResolution::Revoked,
+        DriftResolution::Restored => v1::DriftResolution::Restored,
+        DriftResolution::Accepted => v1::DriftResolution::Accepted,
+        DriftResolution::Gone => v1::DriftResolution::Gone,
     }
 }
 

@@ -137,10 +137,12 @@ async fn decide_and_save(
         heads,
         now,
         knows_ends,
+        knows_drift,
     } = load(connection, commands).await?;
     let context = TransitionContext {
         now,
         knows_ends,
+        knows_drift,
         replica: rules.replica,
         lease_for: rules.lease_for,
         late_effect_window: rules.late_effect_window,
@@ -218,6 +220,8 @@ fn collect_changes<'a>(
                 false => changed.kept_permissions.push(permission),
             }
         }
+        let findings = effects.findings.iter().filter_map(|key| account.finding(key));
+        findings.for_each(|finding| changed.findings.push(finding));
         ended.extend(effects.ended.iter().filter_map(|id| account.snapshot(*id)));
         let mut head = heads
             .remove(id)

@@ -115,6 +115,7 @@ impl QueuedCommand {
             | Command::Claim(_)
             | Command::Renew { .. }
             | Command::Settle(_)
+            | Command::Observe(_)
             | Command::Confirm(..) => CommitError::Unavailable,
         };
         let _ = self.answer.send(Err(answer));

@@ -12,7 +12,7 @@ use sqlx::{PgConnection, Row};
 
 use crate::{
     domain::{
-        AccountId, Change, Permission, Request, Timestamp,
+        AccountId, Change, DriftFinding, Permission, PermissionKey, Request, Timestamp,
         transition::{AccountState, Command},
     },
     store::{
@@ -20,6 +20,7 @@ use crate::{
         error::StoreError,
         rows::{
             changes::ChangeRow,
+            findings::FindingRow,
             heads::{self, Head, HeadRow},
             permissions::PermissionRow,
             requests::RequestRow,
@@ -36,10 +37,15 @@ pub(super) struct Loaded {
     pub(super) now: Timestamp,
     /// True if every build that the schema admits knows ends of shares.
     pub(super) knows_ends: bool,
+    /// True if every build that the schema admits knows drift.
+    pub(super) knows_drift: bool,
 }
 
 /// The first build that knows ends of shares.
 const BUILD_WITH_ENDS: i64 = 9;
+
+/// The first build that knows drift.
+const BUILD_WITH_DRIFT: i64 = 10;
 
 /// The rows that were found.
 #[derive(Default)]
@@ -48,8 +54,11 @@ struct Found {
     permissions: BTreeMap<AccountId, Vec<Permission>>,
     requests: BTreeMap<AccountId, Vec<Request>>,
     changes: BTreeMap<AccountId, Vec<Change>>,
+    findings: BTreeMap<AccountId, Vec<DriftFinding>>,
+    recorded_shares: BTreeMap<AccountId, Vec<PermissionKey>>,
     now: Option<Timestamp>,
     knows_ends: bool,
+    knows_drift: bool,
 }
 
 /// Loads the accounts, if the schema still admits this build. Inserts missing ledgers: an account may be new, and after a
@@ -69,7 +78,10 @@ pub(super) async fn load(connection: &mut PgConnection, commands: &[Command]) ->
         let requests = found.requests.remove(&id).unwrap_or_default();
         let changes = found.changes.remove(&id).unwrap_or_default();
         let size = head.frontier.size();
-        let account = AccountState::new(id, size, head.last_recorded_at, permissions, requests, changes);
+        let findings = found.findings.remove(&id).unwrap_or_default();
+        let recorded_shares = found.recorded_shares.remove(&id).unwrap_or_default();
+        let account = AccountState::new(id, size, head.last_recorded_at, permissions, requests, changes)
+            .with_drift(findings, recorded_shares);
         (id, account)
     });
     Ok(Loaded {
@@ -77,6 +89,7 @@ pub(super) async fn load(connection: &mut PgConnection, commands: &[Command]) ->
         heads: found.heads.into_iter().map(|head| (head.account, head)).collect(),
         now,
         knows_ends: found.knows_ends,
+        knows_drift: found.knows_drift,
     })
 }
 
@@ -85,6 +98,7 @@ pub(super) async fn load(connection: &mut PgConnection, commands: &[Command]) ->
 async fn read(connection: &mut PgConnection, commands: &[Command]) -> Result<Found, StoreError> {
     let (mut accounts, mut requests, mut are_first) = (Vec::new(), Vec::new(), Vec::new());
     let (mut regions, mut images, mut shared) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut findings, mut recorded_shares) = (Vec::new(), Vec::new());
     let ids: Vec<_> = commands.iter().map(Command::account).collect();
     let mut seen = HashSet::new();
     for (command, id) in commands.iter().zip(&ids) {
@@ -95,15 +109,23 @@ async fn read(connection: &mut PgConnection, commands: &[Command]) -> Result<Fou
         regions.push(touched.permission.map(|key| key.region.as_str()));
         images.push(touched.permission.map(|key| key.image.as_str()));
         shared.push(touched.permission.map(|key| key.shared_account.as_str()));
+        findings.push(touched.finding);
+        recorded_shares.push(touched.recorded_share);
     }
     let query = sqlx::query(STATEMENT.as_str());
     let query = query.bind(&accounts).bind(&regions).bind(&images).bind(&shared);
-    let rows = query.bind(&requests).bind(&are_first).fetch_all(connection).await?;
+    let query = query
+        .bind(&requests)
+        .bind(&are_first)
+        .bind(&findings)
+        .bind(&recorded_shares);
+    let rows = query.fetch_all(connection).await?;
 
     let mut found = Found::default();
     let mut are_seen = vec![false; commands.len()];
     let oldest_build = rows.first().map(|row| row.try_get(2)).transpose()?.flatten();
-    found.knows_ends = connection::admitted(oldest_build)? >= BUILD_WITH_ENDS;
+    let oldest_build = connection::admitted(oldest_build)?;
+    (found.knows_ends, found.knows_drift) = (oldest_build >= BUILD_WITH_ENDS, oldest_build >= BUILD_WITH_DRIFT);
     for row in &rows {
         let number: i64 = row.try_get(0)?;
         let index = usize::try_from(number - 1).ok().filter(|index| *index < ids.len());
@@ -123,6 +145,13 @@ async fn read(connection: &mut PgConnection, commands: &[Command]) -> Result<Fou
                 let requests = found.requests.entry(account).or_default();
                 requests.push(request.try_into()?);
             }
+            if let Some(finding) = FindingRow::read_joined(row, FINDING)? {
+                found.findings.entry(account).or_default().push(finding.try_into()?);
+            }
+            if row.try_get(RECORDED_SHARE)? {
+                let key = commands[index].required_rows().permission.cloned();
+                found.recorded_shares.entry(account).or_default().extend(key);
+            }
         }
         if let Some(change) = ChangeRow::read_joined(row, CHANGE)? {
             found.changes.entry(account).or_default().push(change.try_into()?);
@@ -132,21 +161,34 @@ async fn read(connection: &mut PgConnection, commands: &[Command]) -> Result<Fou
 }
 
 /// The index of the first column of each table.
-const HEAD: usize = 3;
+const RECORDED_SHARE: usize = 3;
+const HEAD: usize = 4;
 const PERMISSION: usize = HEAD + HeadRow::COLUMNS.0.len();
 const REQUEST: usize = PERMISSION + PermissionRow::COLUMNS.0.len();
 const CHANGE: usize = REQUEST + RequestRow::COLUMNS.0.len();
+const FINDING: usize = CHANGE + ChangeRow::COLUMNS.0.len();
 
 static STATEMENT: LazyLock<String> = LazyLock::new(|| {
     format!(
-        r#"SELECT touched.number, clock_timestamp(), (SELECT oldest_build FROM build_admission), {head}, {permission}, {request}, {change}
-           FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::boolean[])
-               WITH ORDINALITY AS touched (account_id, region, image_id, shared_account_id, request_id, is_first, number)
+        r#"SELECT touched.number, clock_timestamp(), (SELECT oldest_build FROM build_admission),
+               touched.recorded_share AND EXISTS (
+                   SELECT FROM share_interval AS share
+                   WHERE (share.account_id, share.region, share.image_id, share.shared_account_id)
+                           = (touched.account_id, touched.region, touched.image_id, touched.shared_account_id)
+                       AND share.end_index IS NULL
+               ), {head}, {permission}, {request}, {change}, {finding}
+           FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::boolean[], $7::boolean[], $8::boolean[])
+               WITH ORDINALITY
+                   AS touched (account_id, region, image_id, shared_account_id, request_id, is_first, finding, recorded_share, number)
            LEFT JOIN ledger ON touched.is_first AND ledger.account_id = touched.account_id
            LEFT JOIN share_permission AS permission
                ON (permission.account_id, permission.region, permission.image_id, permission.shared_account_id)
                    = (touched.account_id, touched.region, touched.image_id, touched.shared_account_id)
            LEFT JOIN request ON (request.account_id, request.request_id) = (touched.account_id, touched.request_id)
+           LEFT JOIN drift_finding AS finding
+               ON touched.finding AND (finding.account_id, finding.region, finding.image_id, finding.shared_account_id)
+                   = (touched.account_id, touched.region, touched.image_id, touched.shared_account_id)
+                   AND finding.resolution IS NULL
            LEFT JOIN LATERAL (
                SELECT * FROM change WHERE account_id = request.account_id AND change_id = request.change_id
                UNION ALL
@@ -158,5 +200,6 @@ static STATEMENT: LazyLock<String> = LazyLock::new(|| {
         permission = PermissionRow::COLUMNS.of("permission"),
         request = RequestRow::COLUMNS.of("request"),
         change = ChangeRow::COLUMNS.of("change"),
+        finding = FindingRow::COLUMNS.of("finding"),
     )
 });

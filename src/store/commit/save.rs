@@ -17,6 +17,7 @@ use crate::store::{
     rows::{
         changes::Changes,
         entries::{EncodedEntries, EncodedEntry},
+        findings::Findings,
         heads::{self, Head, Heads},
         permissions::Permissions,
         requests::Requests,
@@ -37,6 +38,8 @@ pub(super) struct Changed<'a> {
     pub(super) new_permissions: Permissions<'a>,
     /// Existing permissions that were updated.
     pub(super) kept_permissions: Permissions<'a>,
+    /// New and updated findings of drift.
+    pub(super) findings: Findings<'a>,
     /// New entries. Those of one account are in the order of their indexes.
     pub(super) entries: Vec<EncodedEntry<'a>>,
     /// The heads of all changed accounts, after the new entries.
@@ -103,6 +106,7 @@ async fn write(connection: &mut PgConnection, changed: &Changed<'_>) -> Result<S
     query = changed.updated.bind_moving(query);
     query = changed.new_permissions.bind(query);
     query = changed.kept_permissions.bind_moving(query);
+    query = changed.findings.bind(query);
     let is_saved: bool = query.fetch_one(connection).await?.try_get(0)?;
     Ok(if is_saved { Saved::All } else { Saved::Conflict })
 }
@@ -123,6 +127,7 @@ fn statement() -> String {
     let new_permissions = Permissions::COLUMNS.unnest("permission", parameters);
     let kept_accounts = *parameters + 1;
     let kept_permissions = Permissions::COLUMNS.unnest_moving("new", parameters);
+    let findings = Findings::COLUMNS.unnest("finding", parameters);
     let (lines, changes, permissions) = (EncodedEntries::COLUMNS, Changes::COLUMNS, Permissions::COLUMNS);
     format!(
         r#"WITH head AS MATERIALIZED (
@@ -150,6 +155,9 @@ fn statement() -> String {
              UPDATE share_permission AS old SET {permission_values} FROM {kept_permissions}
              WHERE {permission_found} AND (SELECT are_as_read FROM held)
              RETURNING 1
+         ), findings AS (
+             INSERT INTO drift_finding ({finding_names}) SELECT * FROM {findings} WHERE (SELECT are_as_read FROM held)
+             ON CONFLICT (account_id, region, image_id, shared_account_id) DO UPDATE SET {finding_values}
          ), shares_begun AS (
              INSERT INTO share_interval (account_id, region, image_id, shared_account_id, start_index, start_time)
              SELECT account_id, region, image_id, shared_account_id, log_index, recorded_at FROM line
@@ -180,6 +188,8 @@ fn statement() -> String {
         permission_names = permissions.names(),
         permission_values = permissions.set("new"),
         permission_found = permissions.found_in("old", "new"),
+        finding_names = Findings::COLUMNS.names(),
+        finding_values = Findings::COLUMNS.set("excluded"),
         head_values = Heads::COLUMNS.set("head"),
         head_found = Heads::COLUMNS.found_in("ledger", "head"),
     )

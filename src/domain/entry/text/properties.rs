@@ -138,7 +138,52 @@ type MakeBody = fn(ChangeBody) -> EntryBody;
 
 /// An entry of a known kind.
 fn entry() -> impl Strategy<Value = Entry> {
-    prop_oneof![6 => change_entry(), 1 => denials_entry()]
+    prop_oneof![6 => change_entry(), 1 => denials_entry(), 1 => drift_entry()]
+}
+
+fn drift_entry() -> impl Strategy<Value = Entry> {
+    let resolved = (
+        0..=MAX,
+        select(DriftResolution::ALL),
+        option::of(any::<u128>()),
+        any::<bool>(),
+    );
+    let body = (
+        select(DriftDifference::ALL),
+        time(),
+        time(),
+        any::<u128>(),
+        option::of(resolved),
+    );
+    (intent(), 0..=MAX, time(), body).prop_map(
+        |(intent, log_index, recorded_at, (difference, first_seen_at, seen_at, scan, resolved))| {
+            let (key, scan_id) = (intent.key, ScanId(Uuid::from_u128(scan)));
+            let account = key.account;
+            let body = match resolved {
+                None => EntryBody::DriftFound(DriftFoundBody {
+                    key,
+                    difference,
+                    first_seen_at,
+                    seen_at,
+                    scan_id,
+                }),
+                Some((found_index, resolution, change, is_seen)) => EntryBody::DriftResolved(DriftResolvedBody {
+                    key,
+                    difference,
+                    found_index,
+                    resolution,
+                    change_id: change.map(|id| ChangeId(Uuid::from_u128(id))),
+                    seen: is_seen.then_some((scan_id, seen_at)),
+                }),
+            };
+            Entry {
+                account,
+                log_index,
+                recorded_at,
+                body,
+            }
+        },
+    )
 }
 
 fn denials_entry() -> impl Strategy<Value = Entry> {

@@ -111,6 +111,10 @@ fn a_line_that_any_build_recorded_is_known_and_written_back_byte_for_byte() {
     for value in values.chain(Classification::ALL.iter().map(|class| class.as_str())) {
         assert!(RECORDED.contains(&format!(":\"{value}\"")), "no line with {value}");
     }
+    let drift = DriftDifference::ALL.iter().map(|difference| difference.as_str());
+    for value in drift.chain(DriftResolution::ALL.iter().map(|resolution| resolution.as_str())) {
+        assert!(RECORDED.contains(&format!(":\"{value}\"")), "no line with {value}");
+    }
     for kind in CredentialKind::ALL {
         let name = format!("\"{}\"", kind.as_str());
         assert!(RECORDED.contains(&name), "no line with the credentials {name}");

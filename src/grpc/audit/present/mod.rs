@@ -2,10 +2,13 @@
 
 use crate::{
     audit::{AuditEntry, EntryPage, PastBasis, PastShare, SharePage, Summary},
-    domain::{Action, ChangeBody, ConfirmationBody, DenialsBody, EntryBody},
+    domain::{Action, ChangeBody, ConfirmationBody, DenialsBody, DriftFoundBody, DriftResolvedBody, EntryBody},
     grpc::{
         page_token,
-        present::{access, action, attempt, authentication, basis, cause, decision, text, timestamp},
+        present::{
+            access, action, attempt, authentication, basis, cause, decision, difference, drift_resolution, text,
+            timestamp,
+        },
         status::reason,
     },
     proto::v1,
@@ -77,6 +80,8 @@ fn body(body: &EntryBody) -> Option<v1::audit_entry::Body> {
         EntryBody::ChangeDenials(body) => Some(v1::audit_entry::Body::Denials(denials(body))),
         EntryBody::Unknown(_) => None,
         EntryBody::CheckpointConfirmed(body) => Some(v1::audit_entry::Body::CheckpointConfirmed(confirmation(body))),
+        EntryBody::DriftFound(body) => Some(v1::audit_entry::Body::DriftFound(drift_found(body))),
+        EntryBody::DriftResolved(body) => Some(v1::audit_entry::Body::DriftResolved(drift_resolved(body))),
         known => known.change().map(|body| v1::audit_entry::Body::Change(change(body))),
     }
 }
@@ -87,6 +92,32 @@ fn confirmation(body: &ConfirmationBody) -> v1::CheckpointConfirmedBody {
         tree_size: body.tree_size,
         root_hash: body.root.to_vec(),
         ..v1::CheckpointConfirmedBody::from(&body.justification)
+    }
+}
+
+fn drift_found(body: &DriftFoundBody) -> v1::DriftFoundBody {
+    v1::DriftFoundBody {
+        difference: difference(body.difference).into(),
+        region: body.key.region.to_string(),
+        image_id: body.key.image.to_string(),
+        shared_account_id: body.key.shared_account.to_string(),
+        first_seen_time: Some(timestamp(body.first_seen_at)),
+        seen_time: Some(timestamp(body.seen_at)),
+        scan_id: body.scan_id.to_string(),
+    }
+}
+
+fn drift_resolved(body: &DriftResolvedBody) -> v1::DriftResolvedBody {
+    v1::DriftResolvedBody {
+        difference: difference(body.difference).into(),
+        resolution: drift_resolution(body.resolution).into(),
+        region: body.key.region.to_string(),
+        image_id: body.key.image.to_string(),
+        shared_account_id: body.key.shared_account.to_string(),
+        found_index: body.found_index,
+        change_id: text(body.change_id),
+        scan_id: text(body.seen.map(|(scan_id, _)| scan_id)),
+        seen_time: body.seen.map(|(_, seen_at)| timestamp(seen_at)),
     }
 }
 

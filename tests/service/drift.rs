@@ -1,0 +1,231 @@
+//! What somebody does at AWS past the service is found, all of it and nothing else.
+
+use std::time::Duration;
+
+use aws_sdk_workspaces::{
+    Client as Aws, Config as AwsConfig,
+    config::{BehaviorVersion, Credentials, Region as AwsRegion},
+};
+use serde_json::Value;
+use sharewarden::clock::Clock;
+use sharewarden_simulator::{Effect, Fault, Staleness};
+use sharewarden_testkit::stack::*;
+
+/// Compares every second, and confirms after a third of one.
+const OFTEN: &str = "drift.enabled = true\ndrift.interval = \"1s\"\ndrift.confirm_after = \"100ms\"\n";
+
+/// Calls AWS past the service, with the SDK.
+struct Outsider(Aws);
+
+impl Outsider {
+    fn of(stack: &Stack) -> Self {
+        let config = AwsConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(AwsRegion::new(REGION))
+            .endpoint_url(stack.simulator.url())
+            .credentials_provider(Credentials::new(format!("AKIA{ACCOUNT}"), "any", None, None, "test"));
+        Self(Aws::from_conf(config.build()))
+    }
+
+    async fn set(&self, image: &str, recipient: &str, is_shared: bool) {
+        let call = self.0.update_workspace_image_permission();
+        let call = call
+            .image_id(image)
+            .shared_account_id(recipient)
+            .allow_copy_image(is_shared);
+        call.send().await.unwrap();
+    }
+}
+
+fn recipient(number: usize) -> String {
+    format!("{:012}", 700_000_000_000 + number)
+}
+
+/// The bodies of the entries of a kind.
+async fn bodies(stack: &Stack, kind: &str) -> Vec<Value> {
+    let ledger = stack.ledger(ACCOUNT).await;
+    let of_kind = ledger.into_iter().filter(|entry| entry["kind"] == kind);
+    of_kind.map(|entry| entry["body"].clone()).collect()
+}
+
+/// Waits until this number of scans of each account and Region has ended after now.
+async fn scans(stack: &Stack, count: usize) {
+    for _ in 0..count {
+        let query = "SELECT count(*) FROM reporting.drift_scans WHERE completed_started_at > $1";
+        let now: time::OffsetDateTime = sqlx::query_scalar("SELECT clock_timestamp()")
+            .fetch_one(&stack.pool)
+            .await
+            .unwrap();
+        let reached = async {
+            while sqlx::query_scalar::<_, i64>(query)
+                .bind(now)
+                .fetch_one(&stack.pool)
+                .await
+                .unwrap()
+                < 3
+            {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(TIMEOUT, reached)
+            .await
+            .expect("the scans end in time");
+    }
+}
+
+const FOUND: &str = "SELECT count(*) FROM audit_entry WHERE kind = 'drift.found'";
+const OPEN: &str = "SELECT count(*) FROM reporting.drift_findings WHERE resolution IS NULL";
+
+/// P13.
+#[tokio::test]
+async fn every_share_that_was_made_or_taken_away_past_the_service_is_found_and_none_else() {
+    let stack = Stack::start_with(OFTEN).await;
+    let second = stack.second_server(OFTEN).await;
+    stack.grant_many(0, 3).await;
+    let outsider = Outsider::of(&stack);
+    // Three pages.
+    for number in 0..60 {
+        outsider.set("wsi-devtool01", &recipient(number), true).await;
+    }
+    outsider.set(IMAGE, &nth_grant(1).shared_account_id, false).await;
+    until(&stack.pool, FOUND, 61).await;
+    scans(&stack, 2).await;
+    let found = bodies(&stack, "drift.found").await;
+    assert_eq!(found.len(), 61, "each is found once, by one of two replicas");
+    let unrecorded: std::collections::BTreeSet<_> = found
+        .iter()
+        .filter(|body| body["difference"] == "UNRECORDED_SHARE" && body["image_id"] == "wsi-devtool01")
+        .map(|body| body["shared_account_id"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(unrecorded, (0..60).map(recipient).collect());
+    let missing: Vec<_> = found
+        .iter()
+        .filter(|body| body["difference"] == "MISSING_SHARE")
+        .collect();
+    let [missing] = &missing[..] else { panic!("{missing:?}") };
+    assert_eq!(missing["shared_account_id"], nth_grant(1).shared_account_id);
+    for body in &found {
+        let first = body["first_seen_at"].as_str().unwrap();
+        assert!(first < body["seen_at"].as_str().unwrap(), "it was seen twice: {body}");
+    }
+    second.stop().await;
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn a_grant_adopts_an_unrecorded_share_and_a_difference_that_goes_away_is_resolved() {
+    let stack = Stack::start_with(OFTEN).await;
+    let outsider = Outsider::of(&stack);
+    outsider.set(IMAGE, &grant().shared_account_id, true).await;
+    outsider.set(IMAGE, &recipient(1), true).await;
+    until(&stack.pool, OPEN, 2).await;
+    stack
+        .client()
+        .await
+        .grant_share_permission(as_tester(grant()))
+        .await
+        .unwrap();
+    outsider.set(IMAGE, &recipient(1), false).await;
+    until(&stack.pool, OPEN, 0).await;
+    let resolved = bodies(&stack, "drift.resolved").await;
+    let of = |recipient: &str| {
+        let found = resolved.iter().find(|body| body["shared_account_id"] == recipient);
+        found.unwrap().clone()
+    };
+    let adopted = of(&grant().shared_account_id);
+    assert_eq!(adopted["resolution"], "ADOPTED");
+    assert_eq!(adopted["change_id"], stack.only_change().await.to_string());
+    let gone = of(&recipient(1));
+    assert_eq!((&gone["resolution"], gone.get("change_id")), (&"GONE".into(), None));
+    scans(&stack, 1).await;
+    assert_eq!(
+        bodies(&stack, "drift.found").await.len(),
+        2,
+        "what was adopted is recorded"
+    );
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn a_read_that_ends_early_or_shows_the_past_proves_nothing() {
+    let stack =
+        Stack::start_with("drift.enabled = true\ndrift.interval = \"1s\"\ndrift.confirm_after = \"2s\"\n").await;
+    // Two pages.
+    stack.grant_many(0, 30).await;
+    scans(&stack, 1).await;
+    let stale = Effect::StaleRead {
+        behind: Staleness::Changes(20),
+    };
+    for fault in [
+        Fault::new(stale).calls(2),
+        Fault::new(Effect::CutShort).skip(1).calls(1),
+        Fault::new(Effect::Garbage).skip(2).calls(1),
+    ] {
+        stack.simulator.inject(fault.operation(DESCRIBE).image(IMAGE)).unwrap();
+        let before = stack.calls_of(DESCRIBE);
+        stack.wait_for_calls(DESCRIBE, before + 12).await;
+    }
+    scans(&stack, 1).await;
+    let kinds = stack.kinds(ACCOUNT).await;
+    assert!(!kinds.iter().any(|kind| kind.starts_with("drift.")), "{kinds:?}");
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn the_shares_of_a_deleted_image_are_missing() {
+    let stack = Stack::start_with(OFTEN).await;
+    stack.grant_many(0, 2).await;
+    let outsider = Outsider::of(&stack);
+    for number in 0..2 {
+        outsider.set(IMAGE, &nth_grant(number).shared_account_id, false).await;
+    }
+    outsider
+        .0
+        .delete_workspace_image()
+        .image_id(IMAGE)
+        .send()
+        .await
+        .unwrap();
+    until(&stack.pool, OPEN, 2).await;
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn a_region_that_does_not_answer_is_said_in_its_row_and_the_others_go_on() {
+    let stack = Stack::start_with(OFTEN).await;
+    scans(&stack, 1).await;
+    let refuse = Effect::Refuse {
+        code: "AccessDeniedException".into(),
+        message: "no".into(),
+        http_status: 400,
+    };
+    let fault = Fault::new(refuse)
+        .operation("DescribeWorkspaceImages")
+        .region("us-east-1");
+    stack.simulator.inject(fault).unwrap();
+    let refused = "SELECT count(*) FROM reporting.drift_scans WHERE region = 'us-east-1' AND error_code = 'AccessDeniedException'";
+    until(&stack.pool, refused, 1).await;
+    Outsider::of(&stack).set(IMAGE, &recipient(1), true).await;
+    until(&stack.pool, OPEN, 1).await;
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn nothing_is_compared_while_older_builds_may_run_or_where_it_is_switched_off() {
+    let mut stack = Stack::start_with("").await;
+    Outsider::of(&stack).set(IMAGE, &recipient(1), true).await;
+    stack.stop_server().await;
+    assert_eq!(stack.calls_of(DESCRIBE), 0, "it is switched off");
+    stack.tamper("UPDATE build_admission SET oldest_build = 9").await;
+    stack.start_server(OFTEN, Clock::system()).await;
+    until(
+        &stack.pool,
+        "SELECT count(*) FROM worker_lease WHERE worker = 'counting' AND owner IS NOT NULL",
+        1,
+    )
+    .await;
+    assert_eq!(stack.calls_of(DESCRIBE), 0, "an older build may run");
+    stack.tamper("UPDATE build_admission SET oldest_build = 10").await;
+    until(&stack.pool, OPEN, 1).await;
+    stack.end().await;
+}

@@ -25,12 +25,8 @@ pub struct Mentions {
     pub image: bool,
     /// The tags of an image.
     pub tags: bool,
-    /// The time of the decision, apart from hour and weekday.
-    pub(super) now: bool,
     /// The end of the share.
     pub(super) end: bool,
-    /// When an image was created.
-    pub(super) created: bool,
 }
 
 /// How old the facts may be by which a set decides.
@@ -103,9 +99,7 @@ impl Mentions {
                     caller: true,
                     image: true,
                     tags: true,
-                    now: true,
                     end: true,
-                    created: true,
                 };
             }
         }
@@ -121,9 +115,7 @@ impl Mentions {
                     match operator.as_str() {
                         "." | "has" => {
                             self.caller |= attribute == Some("caller");
-                            self.now |= attribute == Some("now");
                             self.end |= attribute == Some("end");
-                            self.created |= attribute.is_none_or(|name| name == "created");
                             let is_of_image = !matches!(of, Some("principal" | "context"));
                             self.image |= is_of_image && attribute.is_none_or(|name| DESCRIBED.contains(&name));
                         }

@@ -3,14 +3,15 @@
 //! Changes are decided by policies in Cedar. [`lists`] makes policies of the role bindings and of the recipients of each account,
 //! [`files`] reads those of `policy.directory`, and [`compile`] checks both against the [`schema`] and makes a [`set`] of them.
 //! [`contents`] is its text, and makes the set of it again. [`decide`] decides: a grant needs a permit, and no forbid that
-//! matches. [`parts`] evaluates only what can match, [`mentions`] says which facts are needed, [`claims`] which claims of the
-//! caller, and [`near`] what was missing. [`depth`] keeps out what could not be evaluated.
+//! matches. [`parts`] evaluates only what can match, [`attributes`] says what Cedar is given, [`mentions`] which facts are needed,
+//! [`claims`] which claims of the caller, and [`near`] what was missing. [`depth`] keeps out what could not be evaluated.
 //! [`spoken`] lists the policies that speak of a principal. [`roles`] alone decide what a principal may read: Cedar cannot list
 //! the accounts.
 //!
 //! [`Policy`] is a handle to the set in force, which can be replaced while the server runs. A change is decided twice, when it is
 //! accepted and before AWS is called, and the two decisions can differ.
 
+mod attributes;
 mod claims;
 mod compile;
 mod contents;

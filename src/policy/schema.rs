@@ -17,6 +17,8 @@ pub(super) struct PolicySchema {
     pub(super) parsed: Schema,
     /// The actions with their groups.
     pub(super) actions: Entities,
+    /// Each action that can be asked for, with its groups.
+    pub(super) asked: [Entities; ASKED.len()],
 }
 
 impl PolicySchema {
@@ -38,7 +40,11 @@ impl PolicySchema {
         let (parsed, _) = parsed.map_err(|error| problem(format!("cannot be read: {error}")))?;
         let actions = parsed.action_entities();
         let actions = actions.map_err(|error| problem(format!("has wrong groups of actions: {error}")))?;
-        Ok(Self { parsed, actions })
+        let asked = ASKED.map(|action| {
+            let action = actions.get(&EntityType::Action.entity(action_name(action)));
+            Entities::from_entities(action.cloned(), None).expect("one entity has no cycle")
+        });
+        Ok(Self { parsed, actions, asked })
     }
 }
 

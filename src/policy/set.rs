@@ -16,6 +16,7 @@ use crate::{
 };
 
 use super::{
+    attributes::ReadAttributes,
     claims::{self, PrincipalGroup},
     contents::Contents,
     lists,
@@ -41,6 +42,7 @@ pub struct PolicySet {
     pub(super) near: NearPermits,
     pub(super) spoken: SpokenPolicies,
     mentions: [Mentions; ASKED.len()],
+    attributes: [ReadAttributes; ASKED.len()],
     fact_ages: [FactAges; ASKED.len()],
     /// The keys of the tags that policies read, by action. None: all.
     tag_keys: [Option<BTreeSet<String>>; ASKED.len()],
@@ -101,6 +103,7 @@ impl PolicySet {
             tag_keys: ASKED.map(|action| mentions::tag_keys(policies(), action, &schema)),
             spoken: SpokenPolicies::of(policies()),
             mentions: ASKED.map(|action| Mentions::of(policies(), action, &schema)),
+            attributes: ASKED.map(|action| ReadAttributes::of(policies(), action, &schema)),
             roles,
             recipients: contents.recipients(),
             claims: ASKED.map(|action| claims::spoken_of(policies(), action, &schema, &contents.groups)),
@@ -108,6 +111,7 @@ impl PolicySet {
             principal_groups: contents
                 .groups
                 .iter()
+                .filter(|(_, group)| !group.principals.is_empty() || !group.claims.is_empty())
                 .map(|(name, group)| (name.clone(), PrincipalGroup::of(group)))
                 .collect(),
             groups_with: contents.groups_with(),
@@ -138,6 +142,11 @@ impl PolicySet {
     /// The facts that the policies for an action speak of. A grant is refused if one of them is not known.
     pub fn mentions(&self, action: Action) -> Mentions {
         self.mentions[action as usize]
+    }
+
+    /// The attributes that the policies for an action read.
+    pub(super) fn attributes(&self, action: Action) -> &ReadAttributes {
+        &self.attributes[action as usize]
     }
 
     /// The facts that a decision about the action uses and records: without the tags that no policy reads. Facts that are too

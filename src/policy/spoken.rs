@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::domain::Action;
 
 use super::{
+    attributes::ReadAttributes,
     lists, mentions,
     parts::own_id,
     query::{self, PolicyCaller},
@@ -48,7 +49,11 @@ impl PolicySet {
         let action = EntityType::Action.entity(schema::action_name(Action::Grant));
         let image = EntityType::Image.entity("any");
         let request = Request::new(asking, action, image, Context::empty(), None).ok()?;
-        let entities = Entities::from_entities([query::principal_entity(caller, self).ok()?], None).ok()?;
+        let entities = Entities::from_entities(
+            [query::principal_entity(caller, self, &ReadAttributes::ALL).ok()?],
+            None,
+        )
+        .ok()?;
         Some((request, entities))
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-use super::{roles::Role, *};
+use super::{query::CedarQuery, roles::Role, *};
 
 mod claims;
 mod facts;

@@ -208,9 +208,7 @@ fn a_grant_is_refused_while_a_fact_that_the_set_mentions_is_not_known() {
         caller,
         image,
         tags,
-        now: false,
         end: false,
-        created: false,
     };
     for (condition, expected) in [
         (
@@ -225,13 +223,7 @@ fn a_grant_is_refused_while_a_fact_that_the_set_mentions_is_not_known() {
             "resource has state && resource.state == \"AVAILABLE\"",
             mentions(false, true, false),
         ),
-        (
-            "resource has created",
-            Mentions {
-                created: true,
-                ..mentions(false, true, false)
-            },
-        ),
+        ("resource has created", mentions(false, true, false)),
         ("resource.hasTag(\"a\")", mentions(false, false, true)),
         (
             "(if context.hour == 1 then resource else resource).hasTag(\"a\")",
@@ -280,4 +272,42 @@ fn a_description_of_an_image_with_an_omission_is_not_known() {
     let refusal = decide(omitted).refusal.unwrap();
     let reason = "what AWS reports about the image, which is not known: AWS does not tell it";
     assert!(refusal.contains(reason), "{refusal}");
+}
+
+#[test]
+fn cedar_is_given_only_the_attributes_that_a_policy_reads() {
+    let given = |condition: &str| {
+        let set = compiled(&format!(
+            "@id(\"a\") permit (principal, action, resource) when {{ {condition} }};
+             @id(\"b\") permit (principal, action == Sharewarden::Action::\"revoke\", resource) when {{ context.cause == \"a\" }};"
+        ));
+        let asked = intent("build/7", Action::Grant, PARTNER);
+        let facts = Facts {
+            image: Some(described()),
+            ..Facts::default()
+        };
+        let query = PolicyQuery {
+            facts: Some(&facts),
+            ..PolicyQuery::of(&asked, now())
+        };
+        let cedar = CedarQuery::of(query, &set).unwrap();
+        let mut names: Vec<_> = ["cause", "caller", "hour", "weekday", "now", "reason"]
+            .into_iter()
+            .filter(|name| cedar.request.context().unwrap().get(name).is_some())
+            .collect();
+        for entity in cedar.entities.iter() {
+            let of_entity = ["name", "id", "configured", "account", "region", "state", "created"];
+            names.extend(of_entity.into_iter().filter(|name| entity.attr(name).is_some()));
+        }
+        names.sort_unstable();
+        names
+    };
+    assert_eq!(given("resource.region == \"a\""), ["region"]);
+    assert_eq!(
+        given("resource has state && context.hour == 1"),
+        ["hour", "state", "weekday"]
+    );
+    assert_eq!(given("context.recipient.configured"), ["configured"; 2]);
+    let all = given("(if context == context then 1 else 2) == 1");
+    assert_eq!(all.len(), 15, "{all:?}");
 }

@@ -40,6 +40,16 @@ fn a_policy_of_a_file_decides_by_groups_ticket_time_credentials_and_image() {
             true,
         ),
         ("action in Sharewarden::Action::\"changes\"", true),
+        (
+            "(if context.hour == 5 then resource else resource).region == \"eu-central-1\"",
+            true,
+        ),
+        ("[context.recipient.id].contains(\"444455556666\")", true),
+        ("{ given: context.reason }.given == \"a test\"", true),
+        (
+            "(if context.hour == 5 then context else context).cause == \"CALLER\"",
+            true,
+        ),
     ] {
         let set = compiled(&format!(
             "@id(\"a\")\npermit (principal, action, resource)\nwhen {{ {condition} }};"

@@ -3,7 +3,7 @@
 //! Changes are decided by policies in Cedar. [`lists`] makes policies of the role bindings and of the recipients of each account,
 //! [`files`] reads those of `policy.directory`, and [`compile`] checks both against the [`schema`] and makes a [`set`] of them.
 //! [`contents`] is its text, and makes the set of it again. [`decide`] decides: a grant needs a permit, and no forbid that
-//! matches. [`parts`] evaluates only what can match, [`attributes`] says what Cedar is given, [`mentions`] which facts are needed,
+//! matches. [`parts`] evaluates only what can match, [`attributes`] says what Cedar is given, [`mentions`] which facts it needs,
 //! [`claims`] which claims of the caller, and [`near`] what was missing. [`depth`] keeps out what could not be evaluated.
 //! [`spoken`] lists the policies that speak of a principal. [`roles`] alone decide what a principal may read: Cedar cannot list
 //! the accounts.

@@ -279,7 +279,8 @@ fn cedar_is_given_only_the_attributes_that_a_policy_reads() {
     let given = |condition: &str| {
         let set = compiled(&format!(
             "@id(\"a\") permit (principal, action, resource) when {{ {condition} }};
-             @id(\"b\") permit (principal, action == Sharewarden::Action::\"revoke\", resource) when {{ context.cause == \"a\" }};"
+             @id(\"b\") permit (principal, action == Sharewarden::Action::\"revoke\", resource)
+             when {{ context.cause == \"a\" }};"
         ));
         let asked = intent("build/7", Action::Grant, PARTNER);
         let facts = Facts {

@@ -44,6 +44,8 @@ pub struct RandomClient {
     pub rng: Rng,
     pub channels: Channels,
     pub permissions: Vec<ImagePermission>,
+    /// True if half of the grants have an end.
+    pub grants_for_a_time: bool,
     pub recorder: Arc<Recorder>,
     /// The latest requests, to be repeated.
     pub asked: Vec<ShareRequest>,
@@ -58,6 +60,9 @@ const MEMORY: usize = 200;
 
 /// A client with this number of unresolved requests makes no new ones.
 const MAX_UNRESOLVED: usize = 20;
+
+/// Maximum TTL of a grant in seconds.
+pub const LONGEST_TTL: i64 = 8;
 
 /// Longer than any server delays a response.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -114,14 +119,16 @@ impl RandomClient {
 
     fn random_request(&mut self) -> ShareRequest {
         let permission = self.rng.choice(&self.permissions).unwrap().clone();
+        let action = if self.rng.bool() {
+            ShareAction::Grant
+        } else {
+            ShareAction::Revoke
+        };
         let request = ShareRequest {
             request_id: Uuid::from_u128(self.rng.u128(..)).to_string(),
             permission,
-            action: if self.rng.bool() {
-                ShareAction::Grant
-            } else {
-                ShareAction::Revoke
-            },
+            action,
+            ttl: (self.grants_for_a_time && action.allows() && self.rng.bool()).then(|| self.random_ttl()),
             reason: "a trial".into(),
             ticket: self.rng.bool().then(|| "CHG-1".into()),
         };
@@ -132,11 +139,18 @@ impl RandomClient {
         request
     }
 
+    /// Seconds, so that a share ends during a trial.
+    fn random_ttl(&mut self) -> time::Duration {
+        time::Duration::seconds(self.rng.i64(1..=LONGEST_TTL))
+    }
+
     /// Other content under the same request id.
     fn with_other_content(&mut self, mut request: ShareRequest) -> ShareRequest {
-        match self.rng.bool() {
-            true => request.reason = "another reason".into(),
-            false => {
+        match self.rng.u32(..3) {
+            0 => request.reason = "another reason".into(),
+            1 if request.ttl.is_some() => request.ttl = None,
+            _ => {
+                request.ttl = None;
                 request.action = if request.action.allows() {
                     ShareAction::Revoke
                 } else {
@@ -265,6 +279,9 @@ fn grant(request: &ShareRequest) -> GrantSharePermissionRequest {
         request_id: request.request_id.clone(),
         reason: request.reason.clone(),
         ticket: request.ticket.clone().unwrap_or_default(),
+        ttl: request
+            .ttl
+            .map(|ttl| Duration::from_secs(ttl.whole_seconds().unsigned_abs()).into()),
         ..Default::default()
     }
 }

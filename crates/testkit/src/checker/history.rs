@@ -22,12 +22,21 @@ pub struct History {
     pub attempt_timeout: time::Duration,
     /// Maximum duration of a call of a client.
     pub longest_answer: time::Duration,
+    /// The times without faults: from healing until every change had ended and no share was due.
+    pub healed: Option<HealedTime>,
     /// Failures that need no checker, such as a panic or a change that never ended.
     pub complaints: Vec<String>,
     /// What a trial of an upgrade adds.
     pub upgrade: Option<UpgradeHistory>,
     /// What a trial adds whose policy sets change.
     pub policies: Option<PolicyHistory>,
+}
+
+/// A time without faults, on the clock of Postgres.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HealedTime {
+    pub from: OffsetDateTime,
+    pub to: OffsetDateTime,
 }
 
 /// The policy sets of a trial, and when each replica had them in force.
@@ -218,6 +227,9 @@ pub struct LedgerEntry {
     /// How the principal proved its name.
     pub credentials: BTreeSet<String>,
     pub decision: Option<EntryDecision>,
+    /// When the share ends.
+    pub expire_time: Option<OffsetDateTime>,
+    pub previous_basis: Option<EntryBasis>,
 }
 
 #[derive(Deserialize)]
@@ -248,6 +260,17 @@ struct EntryBodyJson {
     cause: Option<String>,
     authentication: Option<AuthenticationJson>,
     decision: Option<EntryDecision>,
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    expire_time: Option<OffsetDateTime>,
+    previous_basis: Option<EntryBasis>,
+}
+
+/// The grant on which a share stood, in an entry.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct EntryBasis {
+    pub change_id: String,
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub expire_time: Option<OffsetDateTime>,
 }
 
 #[derive(Deserialize)]
@@ -322,6 +345,8 @@ impl From<EntryJson> for LedgerEntry {
             cause: body.cause,
             credentials: body.authentication.map(|known| known.credentials).unwrap_or_default(),
             decision: body.decision,
+            expire_time: body.expire_time,
+            previous_basis: body.previous_basis,
         }
     }
 }
@@ -344,6 +369,8 @@ pub struct ShareRequest {
     pub action: ShareAction,
     pub reason: String,
     pub ticket: Option<String>,
+    /// The end of the share that a grant makes, after its acceptance.
+    pub ttl: Option<time::Duration>,
 }
 
 #[derive(Clone, Debug)]

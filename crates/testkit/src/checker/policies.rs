@@ -84,6 +84,13 @@ fn refusing() -> Vec<TrialSet> {
             )],
         ),
         TrialSet::new(
+            "with an end",
+            &[(
+                "trial-end",
+                &format!("forbid ({grant}, resource)\nunless {{ context has end }};"),
+            )],
+        ),
+        TrialSet::new(
             "not evaluable for one recipient",
             &[(
                 "trial-fails",

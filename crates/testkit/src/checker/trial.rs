@@ -21,10 +21,10 @@ use tonic::transport::Channel;
 use super::{
     aws_faults,
     check::{Violation, check},
-    clients::{Channels, RandomClient, Recorder},
+    clients::{Channels, LONGEST_TTL, RandomClient, Recorder},
     collect,
     fleet::{Fleet, ReplicaPlace, keep_one_ready},
-    history::{Build, History, PolicyHistory, PolledReadiness, UpgradeHistory},
+    history::{Build, HealedTime, History, PolicyHistory, PolledReadiness, UpgradeHistory},
     infrastructure_faults::{self, EventCounts},
     policies::{self, PolicyDirectories},
     readiness,
@@ -63,6 +63,9 @@ pub struct Trial {
 
 /// Maximum time from healing until no change is pending.
 const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Maximum time from the last change to the export of the ledgers.
+const COLLECTED_WITHIN: Duration = Duration::from_secs(20);
 
 /// Runs a trial. Configurations and logs of the replicas are written to `folder`.
 pub async fn run(options: &TrialOptions, folder: &Path) -> Trial {
@@ -146,10 +149,15 @@ pub async fn run(options: &TrialOptions, folder: &Path) -> Trial {
         policies::until_everything_is_permitted(&fleet, &mut database, &mut complaints).await;
     }
     nothing_pending(&mut database, &mut complaints).await;
+    let healed_at = time_of(&mut database).await;
     let asking: JoinSet<()> = clients.into_iter().map(RandomClient::ask_again).collect();
     asking.join_all().await;
     // Requests that had failed during the faults were accepted now.
     nothing_pending(&mut database, &mut complaints).await;
+    let healed = HealedTime {
+        from: healed_at,
+        to: time_of(&mut database).await,
+    };
     let quiet = simulator.wait_for_calls(|calls| calls.iter().all(|call| call.ended.is_some()));
     if tokio::time::timeout(TIMEOUT, quiet).await.is_err() {
         complaints.push("calls to AWS do not end".into());
@@ -163,6 +171,7 @@ pub async fn run(options: &TrialOptions, folder: &Path) -> Trial {
         calls: simulator.calls(),
         attempt_timeout: setup::ATTEMPT_TIMEOUT.try_into().unwrap(),
         longest_answer: setup::LONGEST_ANSWER.try_into().unwrap(),
+        healed: Some(healed),
         answers: std::mem::take(&mut recorder.answers.lock().unwrap()),
         readings: std::mem::take(&mut recorder.readings.lock().unwrap()),
         upgrade,
@@ -309,6 +318,8 @@ fn start_clients(
                 rng: rng.fork(),
                 channels: channels.clone(),
                 permissions: setup::permissions(),
+                // Older builds do not know ends.
+                grants_for_a_time: options.upgrade.is_none(),
                 recorder: Arc::clone(recorder),
                 asked: Vec::new(),
                 unresolved: Vec::new(),
@@ -343,6 +354,7 @@ fn start_killing(
     killing
 }
 
+/// Waits until no change is pending, and no share ends soon. The revoke of an end that failed is repeated after a minute or more.
 async fn nothing_pending(database: &mut PgConnection, complaints: &mut Vec<String>) {
     let quiet = async {
         loop {
@@ -350,7 +362,7 @@ async fn nothing_pending(database: &mut PgConnection, complaints: &mut Vec<Strin
                 .fetch_one(&mut *database)
                 .await
                 .unwrap();
-            if pending == 0 {
+            if pending == 0 && !ends_soon(database).await {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -359,6 +371,24 @@ async fn nothing_pending(database: &mut PgConnection, complaints: &mut Vec<Strin
     if tokio::time::timeout(TIMEOUT, quiet).await.is_err() {
         complaints.push(format!("after healing, changes are still pending after {TIMEOUT:?}"));
     }
+}
+
+/// True if a share ends before a trial is over. A schema without ends has none.
+async fn ends_soon(database: &mut PgConnection) -> bool {
+    let soon: Result<bool, _> = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM share_permission WHERE end_due_at < now() + make_interval(secs => $1))",
+    )
+    .bind(LONGEST_TTL as f64 + COLLECTED_WITHIN.as_secs_f64())
+    .fetch_one(database)
+    .await;
+    soon.unwrap_or_default()
+}
+
+async fn time_of(database: &mut PgConnection) -> time::OffsetDateTime {
+    sqlx::query_scalar("SELECT clock_timestamp()")
+        .fetch_one(database)
+        .await
+        .unwrap()
 }
 
 async fn size_of(database: &mut PgConnection, account: &str) -> u64 {

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use time::OffsetDateTime;
 
-use super::{super::history::*, LedgerChanges, Violations, changes::LedgerChange};
+use super::{super::history::*, LedgerChanges, Violations, changes::LedgerChange, ends};
 
 pub(super) fn check(history: &History, changes: &LedgerChanges<'_>, violations: &mut Violations) {
     let mut of_request: HashMap<(&str, &str), &str> = HashMap::new();
@@ -170,6 +170,7 @@ fn is_of(change: &LedgerChange<'_>, request: &ShareRequest) -> bool {
         entry.permission() == request.permission
             && entry.action == request.action
             && (&entry.reason, &entry.ticket) == (&request.reason, &request.ticket)
+            && ends::is_after(entry, request.ttl)
     })
 }
 

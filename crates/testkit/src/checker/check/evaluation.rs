@@ -1,7 +1,7 @@
 //! Decides about a change from the text of a policy set, with Cedar alone and without the code of the service.
 //!
-//! The text and the entry have all that a decision depends on, except what AWS reports about images and the end of a share. The
-//! policies of a trial do not speak of these.
+//! The text and the entry have all that a decision depends on, except what AWS reports about images. The policies of a trial
+//! do not speak of it. They ask whether a share ends, and not when.
 
 use std::{
     cell::RefCell,
@@ -161,6 +161,9 @@ fn context(entry: &LedgerEntry, at: OffsetDateTime) -> Value {
     });
     if let Some(ticket) = &entry.ticket {
         context["ticket"] = ticket.as_str().into();
+    }
+    if entry.expire_time.is_some() {
+        context["end"] = context["now"].clone();
     }
     context
 }

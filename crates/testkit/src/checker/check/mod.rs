@@ -1,17 +1,18 @@
-//! The independent checker: does a history keep the promises P1 to P8, P10, P11 and P15? It has no I/O, and was written without
+//! The independent checker: does a history keep the promises P1 to P8, P10 to P12, P14 and P15? It has no I/O, and was written without
 //! using the service's own logic.
 //!
 //! Wall clocks are compared only among the simulator, Postgres and the clients, which run on one machine. Events of
 //! the call log are compared by their ticks. If only a range is known for an instant, the checker assumes the
 //! favourable one, so that each reported violation is real.
 //!
-//! [`LedgerChanges`] groups entries by change. `calls`, `ledgers`, `answers`, `requests`, `aws_state`, `policies` and
-//! `upgrade` have the rules. `evaluation` decides as a policy set does.
+//! [`LedgerChanges`] groups entries by change. `calls`, `ledgers`, `answers`, `requests`, `aws_state`, `policies`, `ends`
+//! and `upgrade` have the rules. `evaluation` decides as a policy set does.
 
 mod answers;
 mod aws_state;
 mod calls;
 mod changes;
+mod ends;
 mod evaluation;
 mod ledgers;
 mod policies;
@@ -30,7 +31,7 @@ pub use requests::{RequestStory, stories};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// P1 to P11, P15, or P0 for what must hold for any server.
+    /// P1 to P12, P14, P15, or P0 for what must hold for any server.
     pub promise: &'static str,
     /// What is wrong, with the numbers of entries and calls.
     pub what: String,
@@ -60,6 +61,7 @@ pub fn check(history: &History) -> Vec<Violation> {
     answers::check(history, &changes, &mut violations);
     requests::check(history, &mut violations);
     policies::check(history, &changes, &mut violations);
+    ends::check(history, &changes, &mut violations);
     if let Some(upgrade) = &history.upgrade {
         upgrade::check(upgrade, &mut violations);
     }

@@ -29,16 +29,12 @@ impl RequestStory<'_> {
 
 /// The answers by request. The same request id for other content is another request.
 pub fn stories(history: &History) -> Vec<RequestStory<'_>> {
-    let mut found: HashMap<(&str, &str, &str, bool), RequestStory<'_>> = HashMap::new();
+    let mut found: HashMap<_, RequestStory<'_>> = HashMap::new();
     for answer in &history.answers {
         let request = &answer.request;
-        let content = (request.reason.as_str(), request.action.allows());
-        let key = (
-            request.permission.account.as_str(),
-            request.request_id.as_str(),
-            content.0,
-            content.1,
-        );
+        let content = (request.reason.as_str(), request.action.allows(), request.ttl);
+        let account = request.permission.account.as_str();
+        let key = (account, request.request_id.as_str(), content);
         let story = found.entry(key).or_insert_with(|| RequestStory {
             request,
             answers: Vec::new(),

@@ -8,6 +8,10 @@ use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{super::history::*, UPDATE, check};
 
+mod ends;
+mod policies;
+mod upgrade;
+
 const ACCOUNT: &str = "111122223333";
 
 fn at(second: i64) -> OffsetDateTime {
@@ -73,6 +77,7 @@ fn request(change: &str, action: ShareAction) -> ShareRequest {
         action,
         reason: "a trial".into(),
         ticket: None,
+        ttl: None,
     }
 }
 
@@ -146,44 +151,11 @@ fn good() -> History {
         readings: vec![reading(13, "PENDING"), reading(16, "SUCCEEDED")],
         attempt_timeout: Duration::seconds(5),
         longest_answer: Duration::seconds(10),
+        healed: None,
         complaints: Vec::new(),
         upgrade: None,
         policies: None,
     }
-}
-
-/// The same, while the replica 0 is replaced by the replica 1.
-fn good_upgrade() -> UpgradeHistory {
-    let run = |second, old_was_ready, error: Option<&str>| OwnersRun {
-        what: "finalize",
-        ended_at: at(second),
-        old_was_ready,
-        error: error.map(str::to_owned),
-    };
-    UpgradeHistory {
-        phases: vec![("all", at(0))],
-        builds: vec![Build::Old, Build::New],
-        owner: vec![run(10, true, Some("an old replica runs")), run(20, false, None)],
-        readiness: PolledReadiness {
-            last_ready: [(Build::Old, at(12)), (Build::New, at(30))].into(),
-            ..PolledReadiness::default()
-        },
-        writes: [(0, writes(14)), (1, writes(24))].into(),
-        longest_unresolved: Duration::seconds(5),
-    }
-}
-
-fn writes(second: i64) -> Writes {
-    Writes {
-        rows: 2,
-        last_at: at(second),
-    }
-}
-
-/// The broken promises after a change to a good upgrade.
-#[track_caller]
-fn broken_upgrade(spoil: impl FnOnce(&mut UpgradeHistory)) -> BTreeSet<&'static str> {
-    broken_by(|history| spoil(history.upgrade.insert(good_upgrade())))
 }
 
 /// The broken promises after a change to a good history.
@@ -462,209 +434,6 @@ fn p5_a_request_that_is_denied_and_accepted() {
     assert_eq!(broken, ["P5"].into());
 }
 
-#[test]
-fn p15_an_upgrade_with_a_pause_or_with_an_old_replica_after_finalize() {
-    assert_eq!(broken_upgrade(|_| {}), [].into());
-    let gap = Gap {
-        from: at(12),
-        to: Some(at(13)),
-    };
-    assert_eq!(
-        broken_upgrade(|upgrade| upgrade.readiness.gaps.push(gap)),
-        ["P15"].into()
-    );
-    let ready = broken_upgrade(|upgrade| upgrade.readiness.last_ready.extend([(Build::Old, at(21))]));
-    assert_eq!(ready, ["P15"].into());
-    let wrote = broken_upgrade(|upgrade| upgrade.writes.extend([(0, writes(21))]));
-    assert_eq!(wrote, ["P15"].into());
-}
-
-#[test]
-fn p15_a_finalize_that_is_not_refused_while_an_old_replica_runs() {
-    let accepted = broken_upgrade(|upgrade| upgrade.owner[0].error = None);
-    assert!(accepted.contains("P15"), "{accepted:?}");
-    let never = broken_upgrade(|upgrade| upgrade.owner.truncate(1));
-    assert_eq!(never, ["P15"].into());
-    let not_tried = broken_upgrade(|upgrade| drop(upgrade.owner.remove(0)));
-    assert_eq!(not_tried, ["P0"].into());
-}
-
-#[test]
-fn p15_a_request_that_is_resolved_too_late() {
-    let pending = |second| refused("c1", ShareAction::Grant, second, "CHANGE_PENDING");
-    let broken = broken_by(|history| {
-        history.upgrade = Some(good_upgrade());
-        history.answers[0] = answer("c1", ShareAction::Grant, 19);
-        history.answers.push(pending(13));
-    });
-    assert_eq!(broken, ["P15"].into());
-}
-
-/// The text of a policy set with one policy.
-fn policy_set(id: &str, policy: &str) -> String {
-    json!({
-        "accounts": [ACCOUNT], "groups": {}, "policies": { (id): policy }, "schema": sharewarden::policy::SCHEMA, "zone": "UTC",
-    })
-    .to_string()
-}
-
-/// One replica, with one set in force.
-fn good_policies() -> PolicyHistory {
-    let permits = policy_set("anything", "permit (principal, action, resource);");
-    let refuses = policy_set("nothing", "forbid (principal, action, resource);");
-    let ids = |id: &str| BTreeSet::from([id.to_owned()]);
-    PolicyHistory {
-        texts: [("permits".into(), permits), ("refuses".into(), refuses)].into(),
-        valid: [ids("anything"), ids("nothing")].into(),
-        replicas: vec![PolicyReplica {
-            host: "replica 0".into(),
-            events: vec![set_event(1, PolicyEventKind::Started("permits".into()))],
-        }],
-    }
-}
-
-fn set_event(second: i64, kind: PolicyEventKind) -> PolicyEvent {
-    PolicyEvent { at: at(second), kind }
-}
-
-/// The broken promises after a change to a good history with policies. The replica makes all calls.
-#[track_caller]
-fn broken_policies(spoil: impl FnOnce(&mut History, &mut PolicyHistory)) -> BTreeSet<&'static str> {
-    broken_by(|history| {
-        let mut policies = good_policies();
-        for call in &mut history.calls {
-            call.host = Some("replica 0".into());
-        }
-        spoil(history, &mut policies);
-        history.policies = Some(policies);
-    })
-}
-
-fn decision(entry: &mut LedgerEntry) -> &mut EntryDecision {
-    entry.decision.as_mut().unwrap()
-}
-
-#[test]
-fn p11_a_decision_that_cannot_be_made_again() {
-    assert_eq!(broken_policies(|_, _| {}), [].into());
-    let other_policy =
-        broken_policies(|history, _| decision(&mut entries(history)[2]).policies = ["another".to_owned()].into());
-    assert_eq!(other_policy, ["P11"].into());
-    let no_text = broken_policies(|history, _| decision(&mut entries(history)[2]).policy_set = "lost".into());
-    assert_eq!(no_text, ["P11"].into());
-    let no_decision = broken_policies(|history, _| entries(history)[2].decision = None);
-    assert_eq!(no_decision, ["P11"].into());
-}
-
-#[test]
-fn p10_a_change_that_its_set_refuses() {
-    let accepted = broken_policies(|history, _| decision(&mut entries(history)[2]).policy_set = "refuses".into());
-    assert_eq!(accepted, ["P10"].into());
-}
-
-#[test]
-fn p10_a_set_in_force_that_nobody_wrote() {
-    let unknown = broken_policies(|_, policies| drop(policies.valid.pop_first()));
-    assert_eq!(unknown, ["P10"].into());
-    let without_text = broken_policies(|_, policies| {
-        let event = set_event(40, PolicyEventKind::Replaced("lost".into()));
-        policies.replicas[0].events.push(event);
-    });
-    assert_eq!(without_text, ["P10"].into());
-}
-
-/// The call is made in second 12.
-#[test]
-fn p10_a_call_that_the_set_in_force_in_its_replica_refuses() {
-    let replaced_at = |second| {
-        broken_policies(|_, policies| {
-            let refuses = set_event(second, PolicyEventKind::Replaced("refuses".into()));
-            policies.replicas[0].events.push(refuses);
-        })
-    };
-    assert_eq!(replaced_at(9), ["P10"].into());
-    assert_eq!(replaced_at(11), [].into(), "the set before may have decided");
-    let started_at = |second| {
-        broken_policies(|_, policies| {
-            let events = &mut policies.replicas[0].events;
-            events.push(set_event(8, PolicyEventKind::Ended));
-            events.push(set_event(second, PolicyEventKind::Started("refuses".into())));
-        })
-    };
-    assert_eq!(started_at(11), ["P10"].into(), "the process before is gone");
-    assert_eq!(
-        started_at(20),
-        [].into(),
-        "the log may lack the last set of the process before"
-    );
-    let of_another = broken_policies(|history, policies| {
-        policies.replicas[0].events[0] = set_event(1, PolicyEventKind::Started("refuses".into()));
-        history.calls[0].host = Some("replica 1".into());
-    });
-    assert_eq!(of_another, [].into());
-}
-
-/// The grant was accepted in second 11, and AWS accepted its call.
-fn with_attempt(history: &mut History, started: i64) {
-    entries(history)[1].attempts = vec![RecordedAttempt {
-        operation: UPDATE.into(),
-        classification: "ACCEPTED".into(),
-        started_at: at(started),
-        aws_request_id: Some("1".into()),
-    }];
-}
-
-#[test]
-fn p10_a_call_under_a_decision_that_is_too_old() {
-    let accepted_at = |second| {
-        broken_policies(|history, _| {
-            with_attempt(history, 12);
-            entries(history)[0].recorded_at = at(second);
-        })
-    };
-    assert_eq!(accepted_at(9), [].into());
-    assert_eq!(accepted_at(8), ["P10"].into(), "the decision of the acceptance");
-    let decided_at = |second| {
-        broken_policies(|history, _| {
-            with_attempt(history, 112);
-            decision(&mut entries(history)[1]).decided_at = at(second);
-        })
-    };
-    assert_eq!(decided_at(112), [].into(), "on the replica's clock");
-    assert_eq!(decided_at(110), ["P10"].into());
-    assert_eq!(decided_at(113), ["P10"].into());
-}
-
-#[test]
-fn p10_a_call_under_a_set_that_its_replica_did_not_have() {
-    let broken = broken_policies(|history, policies| {
-        with_attempt(history, 12);
-        let also_permits = policies.texts["permits"].clone();
-        policies.texts.insert("elsewhere".into(), also_permits);
-        decision(&mut entries(history)[1]).policy_set = "elsewhere".into();
-        decision(&mut entries(history)[1]).decided_at = at(12);
-    });
-    assert_eq!(broken, ["P10"].into());
-}
-
-#[test]
-fn p10_a_revoke_that_is_asked_again_after_its_acceptance() {
-    let broken = broken_policies(|history, _| {
-        let denied = &mut entries(history)[3];
-        denied.stage = Stage::Failed;
-        denied.error_reason = Some("POLICY_DENIED".into());
-        *decision(denied) = EntryDecision {
-            decided_at: at(22),
-            policies: ["nothing".to_owned()].into(),
-            policy_set: "refuses".into(),
-        };
-        history.calls.pop();
-        history.answers.pop();
-        history.shared.insert(permission());
-    });
-    assert_eq!(broken, ["P10"].into());
-}
-
 /// It was accepted, and has a change.
 #[test]
 fn p3_a_refusal_before_the_call_that_is_not_on_record() {
@@ -674,12 +443,4 @@ fn p3_a_refusal_before_the_call_that_is_not_on_record() {
             .push(refused("c1", ShareAction::Grant, 26, "POLICY_DENIED"));
     });
     assert!(broken.contains("P3"), "{broken:?}");
-}
-
-/// Another set may permit later what one refused.
-#[test]
-fn p5_a_request_that_is_denied_after_it_was_accepted() {
-    let denied_at = |second| broken_policies(|history, _| history.answers.push(denied("c1", second, false)));
-    assert_eq!(denied_at(13), [].into());
-    assert_eq!(denied_at(26), ["P5"].into());
 }

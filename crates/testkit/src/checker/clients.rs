@@ -43,7 +43,10 @@ pub struct Recorder {
 pub struct RandomClient {
     pub rng: Rng,
     pub channels: Channels,
+    /// Permissions that are changed all the time.
     pub permissions: Vec<ImagePermission>,
+    /// Permissions that are changed so seldom that their shares end.
+    pub quiet_permissions: Vec<ImagePermission>,
     /// True if half of the grants have an end.
     pub grants_for_a_time: bool,
     pub recorder: Arc<Recorder>,
@@ -61,8 +64,11 @@ const MEMORY: usize = 200;
 /// A client with this number of unresolved requests makes no new ones.
 const MAX_UNRESOLVED: usize = 20;
 
-/// Maximum TTL of a grant in seconds.
-pub const LONGEST_TTL: i64 = 8;
+/// Minimum TTL of a grant in milliseconds: that of the service.
+const SHORTEST_TTL: i64 = 1_000;
+
+/// Maximum TTL of a grant in milliseconds.
+pub const LONGEST_TTL: i64 = 8_000;
 
 /// Longer than any server delays a response.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -118,7 +124,11 @@ impl RandomClient {
     }
 
     fn random_request(&mut self) -> ShareRequest {
-        let permission = self.rng.choice(&self.permissions).unwrap().clone();
+        let permissions = match self.rng.u32(..6) {
+            0 => &self.quiet_permissions,
+            _ => &self.permissions,
+        };
+        let permission = self.rng.choice(permissions).unwrap().clone();
         let action = if self.rng.bool() {
             ShareAction::Grant
         } else {
@@ -139,9 +149,10 @@ impl RandomClient {
         request
     }
 
-    /// Seconds, so that a share ends during a trial.
+    /// Often the shortest one, so that shares end before another change.
     fn random_ttl(&mut self) -> time::Duration {
-        time::Duration::seconds(self.rng.i64(1..=LONGEST_TTL))
+        let longest = if self.rng.bool() { LONGEST_TTL } else { SHORTEST_TTL };
+        time::Duration::milliseconds(self.rng.i64(SHORTEST_TTL..=longest))
     }
 
     /// Other content under the same request id.
@@ -279,9 +290,7 @@ fn grant(request: &ShareRequest) -> GrantSharePermissionRequest {
         request_id: request.request_id.clone(),
         reason: request.reason.clone(),
         ticket: request.ticket.clone().unwrap_or_default(),
-        ttl: request
-            .ttl
-            .map(|ttl| Duration::from_secs(ttl.whole_seconds().unsigned_abs()).into()),
+        ttl: request.ttl.map(|ttl| ttl.unsigned_abs().into()),
         ..Default::default()
     }
 }

@@ -89,6 +89,7 @@ impl Trial {
         let entries = self.history.ledgers.iter().flat_map(|ledger| &ledger.entries);
         counted(entries.map(|entry| match entry.error_reason.as_deref() {
             Some("POLICY_DENIED") => "FAILED, refused by the policy before a call".to_owned(),
+            _ if entry.cause.as_deref() == Some("EXPIRY") => format!("{}, at the end of a share", entry.stage.name()),
             _ => entry.stage.name().to_owned(),
         }))
     }

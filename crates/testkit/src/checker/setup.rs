@@ -35,17 +35,28 @@ pub const RECIPIENTS: [&str; 2] = ["000011112222", "210987654321"];
 /// The policy does not let this account share with this recipient.
 const DENIED: (&str, &str) = (ACCOUNTS[1], RECIPIENTS[0]);
 
-/// All permissions that clients use. The policy denies to grant one of them.
+/// Recipients of images of the first account, with whom clients seldom share.
+const QUIET_RECIPIENTS: [&str; 4] = ["500000000001", "500000000002", "500000000003", "500000000004"];
+
+/// Permissions that clients change all the time. The policy denies to grant one of them.
 pub fn permissions() -> Vec<ImagePermission> {
-    let of_image = |(account, image): (&str, &str)| {
-        RECIPIENTS.map(|recipient| ImagePermission {
-            account: account.into(),
-            region: REGION.into(),
-            image: image.into(),
-            shared_account: recipient.into(),
-        })
-    };
+    let of_image = |(account, image)| RECIPIENTS.map(|recipient| permission(account, image, recipient));
     IMAGES.into_iter().flat_map(of_image).collect()
+}
+
+/// Permissions that clients change seldom.
+pub fn quiet_permissions() -> Vec<ImagePermission> {
+    let of_image = |(account, image)| QUIET_RECIPIENTS.map(|recipient| permission(account, image, recipient));
+    IMAGES[..2].iter().copied().flat_map(of_image).collect()
+}
+
+fn permission(account: &str, image: &str, recipient: &str) -> ImagePermission {
+    ImagePermission {
+        account: account.into(),
+        region: REGION.into(),
+        image: image.into(),
+        shared_account: recipient.into(),
+    }
 }
 
 /// The simulator's settings, with an unlimited call log.

@@ -191,7 +191,7 @@ pub async fn run(options: &TrialOptions, folder: &Path) -> Trial {
         let ledger = collect::ledger(channel.clone(), account, size, &kept).await;
         history.ledgers.push(ledger);
     }
-    for permission in setup::permissions() {
+    for permission in setup::permissions().into_iter().chain(setup::quiet_permissions()) {
         let shared = simulator.shared_accounts(&permission.account, &permission.region, &permission.image);
         if shared.contains(&permission.shared_account) {
             history.shared.insert(permission);
@@ -318,6 +318,7 @@ fn start_clients(
                 rng: rng.fork(),
                 channels: channels.clone(),
                 permissions: setup::permissions(),
+                quiet_permissions: setup::quiet_permissions(),
                 // Older builds do not know ends.
                 grants_for_a_time: options.upgrade.is_none(),
                 recorder: Arc::clone(recorder),
@@ -378,7 +379,7 @@ async fn ends_soon(database: &mut PgConnection) -> bool {
     let soon: Result<bool, _> = sqlx::query_scalar(
         "SELECT EXISTS (SELECT FROM share_permission WHERE end_due_at < now() + make_interval(secs => $1))",
     )
-    .bind(LONGEST_TTL as f64 + COLLECTED_WITHIN.as_secs_f64())
+    .bind(Duration::from_millis(LONGEST_TTL.unsigned_abs()).as_secs_f64() + COLLECTED_WITHIN.as_secs_f64())
     .fetch_one(database)
     .await;
     soon.unwrap_or_default()

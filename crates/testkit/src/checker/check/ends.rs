@@ -15,7 +15,7 @@ const AUTOMATION: &str = "sharewarden";
 const ACCEPTED_WITHIN: Duration = Duration::seconds(5);
 
 /// A TTL counts from the commit of the entry. Its time is rounded, and moved if an earlier entry has a later one.
-const ROUNDED: Duration = Duration::milliseconds(500);
+const ROUNDED: Duration = Duration::milliseconds(5);
 
 /// True if the share of a grant ends after this time from its acceptance.
 pub(super) fn is_after(entry: &LedgerEntry, ttl: Option<Duration>) -> bool {

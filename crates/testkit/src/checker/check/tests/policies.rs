@@ -139,6 +139,15 @@ fn p10_a_call_under_a_decision_that_is_too_old() {
     assert_eq!(decided_at(112), [].into(), "on the replica's clock");
     assert_eq!(decided_at(110), ["P10"].into());
     assert_eq!(decided_at(113), ["P10"].into());
+    let behind = broken_policies(|history, _| {
+        with_attempt(history, 9);
+        decision(&mut entries(history)[1]).decided_at = at(11);
+    });
+    assert_eq!(
+        behind,
+        [].into(),
+        "the acceptance was in second 11 on the database's clock"
+    );
 }
 
 #[test]

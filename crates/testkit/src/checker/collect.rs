@@ -103,12 +103,14 @@ pub async fn ledger(channel: Channel, account: &str, size: u64, kept: &KeptCheck
         account: account.into(),
         entries: Vec::new(),
         denials: Vec::new(),
+        drift: Vec::new(),
         wrong,
     };
     for (line, _) in &lines {
         match ExportedLine::parse(line) {
             ExportedLine::Entry(entry) => ledger.entries.push(*entry),
             ExportedLine::Denials(denials) => ledger.denials.push(denials),
+            ExportedLine::Drift(line) => ledger.drift.push(line),
         }
     }
     ledger

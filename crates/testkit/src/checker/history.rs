@@ -199,6 +199,8 @@ pub struct ExportedLedger {
     pub entries: Vec<LedgerEntry>,
     /// The counts of refusals that have no entry of their own.
     pub denials: Vec<CountedDenials>,
+    /// The entries about drift.
+    pub drift: Vec<String>,
     /// Errors of the verifier, with each checkpoint that was kept.
     pub wrong: Vec<String>,
 }
@@ -305,6 +307,7 @@ pub struct CountedDenials {
 pub enum ExportedLine {
     Entry(Box<LedgerEntry>),
     Denials(CountedDenials),
+    Drift(String),
 }
 
 impl ExportedLine {
@@ -317,6 +320,7 @@ impl ExportedLine {
         let value: serde_json::Value = serde_json::from_str(line).unwrap();
         match value["kind"].as_str() {
             Some("change.denials") => Self::Denials(serde_json::from_value::<DenialsJson>(value).unwrap().body),
+            Some(kind) if kind.starts_with("drift.") => Self::Drift(line.to_owned()),
             _ => Self::Entry(serde_json::from_value(value).unwrap()),
         }
     }

@@ -1,4 +1,4 @@
-//! The model checker: runs several replicas under injected faults, and then checks the promises P1 to P8, P10 to P12 and P14.
+//! The model checker: runs several replicas under injected faults, and then checks the promises P1 to P8 and P10 to P14.
 //! `cargo test --test chaos` runs it for a few seconds, `cargo run --example chaos` for any time.
 //!
 //! `trial` is one run from start to end. `setup` has accounts, images and configuration. `clients` grant and revoke.

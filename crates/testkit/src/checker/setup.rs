@@ -67,13 +67,16 @@ pub fn settings() -> SimulatorSettings {
     }
 }
 
-/// The configuration of a replica, with its directory of policies.
+/// The configuration of a replica, with its directory of policies. Without one, an older build must know each key too.
 pub fn config(database: &str, simulator: &str, policies: Option<&Path>) -> String {
     let (timeout, window) = (ATTEMPT_TIMEOUT.as_millis(), LATE_EFFECT_WINDOW.as_millis());
     let (first, second, allowed) = (ACCOUNTS[0], ACCOUNTS[1], RECIPIENTS[1]);
     assert_eq!(DENIED.0, second);
-    let policies = match policies {
-        Some(directory) => format!("policy.directory = {directory:?}\npolicy.reload_every = \"100ms\""),
+    let newer = match policies {
+        Some(directory) => format!(
+            "policy.directory = {directory:?}\npolicy.reload_every = \"100ms\"\n\
+             drift.interval = \"1s\"\ndrift.confirm_after = \"100ms\""
+        ),
         None => String::new(),
     };
     format!(
@@ -110,7 +113,7 @@ checkpoint.every = "1s"
 checkpoint.key = {CHECKPOINT_KEY}
 aws.endpoint_url = "{simulator}"
 aws.sts_endpoint_url = "{simulator}"
-{policies}
+{newer}
 
 [[accounts]]
 id = "{first}"

@@ -1,4 +1,4 @@
-//! The independent checker: does a history keep the promises P1 to P8, P10 to P12, P14 and P15? It has no I/O, and was written without
+//! The independent checker: does a history keep the promises P1 to P8, P10 to P15? It has no I/O, and was written without
 //! using the service's own logic.
 //!
 //! Wall clocks are compared only among the simulator, Postgres and the clients, which run on one machine. Events of
@@ -31,7 +31,7 @@ pub use requests::{RequestStory, stories};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// P1 to P12, P14, P15, or P0 for what must hold for any server.
+    /// P1 to P15, or P0 for what must hold for any server.
     pub promise: &'static str,
     /// What is wrong, with the numbers of entries and calls.
     pub what: String,
@@ -53,6 +53,10 @@ pub fn check(history: &History) -> Vec<Violation> {
     for ledger in &history.ledgers {
         for wrong in &ledger.wrong {
             violations.add("P4", format!("ledger {}: {wrong}", ledger.account));
+        }
+        // Nobody calls AWS past the replicas.
+        for line in &ledger.drift {
+            violations.add("P13", format!("AWS and the ledger differ: {line}"));
         }
     }
     ledgers::check(history, &changes, &mut violations);

@@ -142,6 +142,7 @@ fn good() -> History {
                 entry(3, 24, "SUCCEEDED", "REVOKE", "c2"),
             ],
             denials: Vec::new(),
+            drift: Vec::new(),
             wrong: Vec::new(),
         }],
         answers: vec![
@@ -257,7 +258,7 @@ fn counted(count: u64, second: i64) -> CountedDenials {
     });
     match ExportedLine::parse(&line.to_string()) {
         ExportedLine::Denials(denials) => denials,
-        ExportedLine::Entry(entry) => panic!("{entry:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -407,6 +408,12 @@ fn p9_an_answer_with_internal_details() {
         history.answers.push(answer);
     });
     assert_eq!(broken, ["P8", "P9"].into());
+}
+
+#[test]
+fn p13_drift_where_nobody_made_any() {
+    let broken = broken_by(|history| history.ledgers[0].drift.push("a finding".into()));
+    assert_eq!(broken, ["P13"].into());
 }
 
 #[test]

@@ -21,19 +21,14 @@ impl Display for Trial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let history = &self.history;
         let entries: usize = history.ledgers.iter().map(|ledger| ledger.entries.len()).sum();
-        let updates = history
-            .calls
-            .iter()
-            .filter(|call| call.operation == super::check::UPDATE);
         writeln!(
             f,
-            "operations: {} grants and revokes requested, {} changes read; {entries} ledger entries; {} calls to AWS, {} of \
-             them mutating",
+            "operations: {} grants and revokes requested, {} changes read; {entries} ledger entries",
             history.answers.len(),
             history.readings.len(),
-            history.calls.len(),
-            updates.count(),
         )?;
+        let operations = history.calls.iter().map(|call| call.operation.clone());
+        table(f, "calls to AWS", &counted(operations))?;
         table(f, "answers", &self.answers())?;
         table(f, "entries", &self.entries())?;
         if let Some(policies) = &history.policies {

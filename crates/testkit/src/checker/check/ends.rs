@@ -1,8 +1,8 @@
 //! Checks the ends of shares (P12), and that automation only removes access (P14), from the ledgers and the final state of AWS.
 //!
-//! An end is accepted only for the grant on which the share stands, or may stand: no newer change had succeeded, and no newer grant
-//! was in progress. A share is not shared after its end, in the final state. If its revoke failed, the share is excused: it is repeated later.
-//! Without faults, the revoke is accepted in time.
+//! An end is accepted only for the grant on which the share stands, or may stand: no newer change had succeeded, and no newer
+//! grant was in progress. A share is not shared after its end, in the final state. If its revoke failed, the share is excused:
+//! it is repeated later. Without faults, the revoke is accepted in time.
 
 use time::{Duration, OffsetDateTime};
 

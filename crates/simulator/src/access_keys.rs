@@ -17,8 +17,17 @@ use crate::{inventory::Inventory, text_rule};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct KeyOwner {
     pub(super) account: String,
-    /// The role and the session name, for a key from AssumeRole.
-    pub(super) role: Option<(String, String)>,
+    /// For a key from AssumeRole.
+    pub(super) role: Option<AssumedSession>,
+}
+
+/// The session of an assumed role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AssumedSession {
+    /// The role's path and name, such as `team/ImageSharing`.
+    pub(super) role: String,
+    pub(super) session: String,
+    pub(super) created: OffsetDateTime,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +42,8 @@ struct RoleSession {
     account: String,
     role: String,
     session: String,
+    /// Unix seconds.
+    created: i64,
     /// Unix seconds.
     expires: i64,
 }
@@ -65,13 +76,14 @@ pub(super) fn key_owner(
 }
 
 /// Creates the credentials of a role session.
-pub(super) fn session_keys(account: &str, role: &str, session: &str, expires: OffsetDateTime) -> SessionCredentials {
+pub(super) fn session_keys(account: &str, assumed: &AssumedSession, expires: OffsetDateTime) -> SessionCredentials {
     let access_key = format!("ASIA{account}{}", random(8, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"));
     let session = RoleSession {
         access_key: access_key.clone(),
         account: account.to_owned(),
-        role: role.to_owned(),
-        session: session.to_owned(),
+        role: assumed.role.clone(),
+        session: assumed.session.clone(),
+        created: assumed.created.unix_timestamp(),
         expires: expires.unix_timestamp(),
     };
     let token = serde_json::to_vec(&session).unwrap_or_default();
@@ -113,8 +125,20 @@ fn session_holder(access_key: &str, token: &str, now: OffsetDateTime) -> Result<
     if session.expires <= now.unix_timestamp() {
         return Err(AccessKeyError::Expired);
     }
+    let created = OffsetDateTime::from_unix_timestamp(session.created).map_err(|_| AccessKeyError::Unknown)?;
     Ok(KeyOwner {
         account: session.account,
-        role: Some((session.role, session.session)),
+        role: Some(AssumedSession {
+            role: session.role,
+            session: session.session,
+            created,
+        }),
     })
+}
+
+impl AssumedSession {
+    /// The role's name without its path, as in the ARN of a session.
+    pub(super) fn role_name(&self) -> &str {
+        self.role.rsplit('/').next().unwrap_or(&self.role)
+    }
 }

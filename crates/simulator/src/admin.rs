@@ -31,7 +31,7 @@ POST   /_simulator/accounts                         add or replace an account: {
 POST   /_simulator/images                           add or replace an image, as /_simulator/state shows it
 PUT    /_simulator/images/<region>/<id>/state       AVAILABLE, PENDING or ERROR
 PUT    /_simulator/images/<region>/<id>/tags        replace the tags
-POST   /_simulator/reset                            restore the initial state, and remove all faults and calls
+POST   /_simulator/reset                            restore the initial state; remove all faults, calls and events
 
 Try:
   curl -d kind=throttle -d calls=2 ADDRESS/_simulator/faults

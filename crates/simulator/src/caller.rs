@@ -4,7 +4,7 @@ use http::{HeaderMap, StatusCode};
 use time::OffsetDateTime;
 
 use crate::{
-    access_keys::{self, AccessKeyError, KeyOwner},
+    access_keys::{self, AccessKeyError, AssumedSession, KeyOwner},
     account::Partition,
     api_error::ApiError,
     inventory::Inventory,
@@ -17,12 +17,43 @@ const ALGORITHM: &str = "AWS4-HMAC-SHA256 ";
 #[derive(Clone, Debug)]
 pub(super) struct CallerIdentity {
     pub(super) account: String,
-    pub(super) role: Option<(String, String)>,
+    pub(super) access_key: String,
+    pub(super) role: Option<AssumedSession>,
     pub(super) partition: Partition,
     pub(super) region: String,
 }
 
-/// Why authentication failed. The two services use different codes for it.
+/// The name of every IAM user.
+pub(super) const USER_NAME: &str = "simulator";
+
+impl CallerIdentity {
+    /// The ARN of the user, or of the role's session.
+    pub(super) fn arn(&self) -> String {
+        let (partition, account) = (self.partition.name(), &self.account);
+        match &self.role {
+            Some(assumed) => {
+                let (role, session) = (assumed.role_name(), &assumed.session);
+                format!("arn:{partition}:sts::{account}:assumed-role/{role}/{session}")
+            }
+            None => format!("arn:{partition}:iam::{account}:user/{USER_NAME}"),
+        }
+    }
+
+    /// The unique id of the user, or of the role's session.
+    pub(super) fn user_id(&self) -> String {
+        match &self.role {
+            Some(assumed) => format!("{}:{}", self.role_id(), assumed.session),
+            None => format!("AIDA{}", self.account),
+        }
+    }
+
+    /// The unique id of the role.
+    pub(super) fn role_id(&self) -> String {
+        format!("AROA{}", self.account)
+    }
+}
+
+/// Why authentication failed. STS and the other services use different codes for it.
 #[derive(Debug)]
 pub(super) enum AuthError {
     Missing,
@@ -31,7 +62,7 @@ pub(super) enum AuthError {
     Key(AccessKeyError),
 }
 
-/// Authenticates a call to a service, `workspaces` or `sts`.
+/// Authenticates a call to a service, such as `workspaces`.
 pub(super) fn authenticate(
     headers: &HeaderMap,
     service: &str,
@@ -57,6 +88,7 @@ pub(super) fn authenticate(
     }
     Ok(CallerIdentity {
         account,
+        access_key: credential.access_key.to_owned(),
         role,
         partition,
         region: credential.region.to_owned(),

@@ -1,6 +1,6 @@
 //! Connections. They are served with hyper directly because a fault may reset a connection (TCP RST) without a response.
 
-use std::{pin::Pin, time::Duration};
+use std::{net::IpAddr, pin::Pin, time::Duration};
 
 use axum::{Router, body::Body, response::Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -10,6 +10,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
 use crate::response::ResetConnection;
+
+/// As an extension of a request: the address that it came from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PeerAddress(pub(super) IpAddr);
 
 /// Maximum time for a connection to end at shutdown.
 const GRACE: Duration = Duration::from_secs(2);
@@ -22,17 +26,17 @@ pub(super) async fn accept(listener: TcpListener, router: Router, tasks: TaskTra
             () = stop.cancelled() => return,
         };
         match accepted {
-            Ok((stream, _)) => drop(tasks.spawn(serve(stream, router.clone(), stop.clone()))),
+            Ok((stream, peer)) => drop(tasks.spawn(serve(stream, peer.ip(), router.clone(), stop.clone()))),
             // Most likely out of file descriptors: wait until some are closed.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
 }
 
-async fn serve(stream: TcpStream, router: Router, stop: CancellationToken) {
+async fn serve(stream: TcpStream, peer: IpAddr, router: Router, stop: CancellationToken) {
     // Send small responses at once. A failure costs only time.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| answer(router.clone(), request));
+    let service = service_fn(move |request| answer(router.clone(), peer, request));
     // No timeout for request headers: it would also close idle pooled connections.
     let mut connection = http1::Builder::new()
         .header_read_timeout(None)
@@ -54,7 +58,8 @@ async fn serve(stream: TcpStream, router: Router, stop: CancellationToken) {
 
 type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response, ResetConnection>> + Send>>;
 
-fn answer(router: Router, request: hyper::Request<Incoming>) -> ResponseFuture {
+fn answer(router: Router, peer: IpAddr, mut request: hyper::Request<Incoming>) -> ResponseFuture {
+    request.extensions_mut().insert(PeerAddress(peer));
     Box::pin(async move {
         let Ok(response) = router.oneshot(request.map(Body::new)).await;
         match response.extensions().get::<ResetConnection>() {

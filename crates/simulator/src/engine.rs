@@ -1,4 +1,4 @@
-//! What all connections share: the inventory, the active faults, the call log and the state file.
+//! What all connections share: the inventory, the active faults, the call log, CloudTrail's events and the state file.
 
 use std::{
     collections::BTreeMap,
@@ -23,6 +23,7 @@ use crate::{
     settings::{SimulatorSettings, check_account, check_image, check_tags},
     state_file::StateFile,
     sts,
+    trail::EventTrail,
 };
 
 /// The simulator without its sockets.
@@ -31,6 +32,7 @@ pub(super) struct Engine {
     inventory: Mutex<Inventory>,
     faults: Mutex<ActiveFaults>,
     pub(super) log: CallLog,
+    pub(super) trail: EventTrail,
     pub(super) state_file: Option<StateFile>,
     /// All tasks: connections, calls in progress, the state file's writer.
     pub(super) tasks: TaskTracker,
@@ -46,6 +48,7 @@ impl Engine {
         let inventory = Inventory::new(kept.unwrap_or_else(|| initial(&settings)));
         Ok(Self {
             log: CallLog::new(settings.call_log_limit),
+            trail: EventTrail::new(&settings),
             settings,
             inventory: Mutex::new(inventory),
             faults: Mutex::default(),
@@ -97,11 +100,12 @@ impl Engine {
             .change_image(region, image_id, |image| image.tags = tags))
     }
 
-    /// Restores the initial inventory, and removes all faults and calls.
+    /// Restores the initial inventory, and removes all faults, calls and events.
     pub(super) fn reset(&self) {
         self.faults().clear();
         self.inventory().reset(initial(&self.settings));
         self.log.clear();
+        self.trail.clear();
     }
 
     /// Carries out a request. A change is in the state file before this returns.
@@ -161,6 +165,7 @@ impl Engine {
                 let context = &mut OperationContext {
                     inventory,
                     settings: &self.settings,
+                    trail: &self.trail,
                     caller,
                     now,
                     behind,

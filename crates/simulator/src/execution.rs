@@ -43,10 +43,15 @@ impl CallExecution {
     async fn delivery(&self) -> Delivery {
         let hit = self.engine.faults().choose(&self.call);
         let Some((fault, effect)) = hit else {
-            return Delivery::Whole(self.carry_out(None).await);
+            let response = self.carry_out(None).await;
+            self.record(&response);
+            return Delivery::Whole(response);
         };
         self.engine.log.note(self.call.number, |call| call.fault = Some(fault));
         if let Some(delivery) = self.before(&effect).await {
+            // An answer without a code is a proxy's, and no call reached AWS.
+            let answer = delivery.response().filter(|response| response.error_code.is_some());
+            answer.into_iter().for_each(|response| self.record(response));
             return delivery;
         }
         let behind = match effect {
@@ -54,7 +59,16 @@ impl CallExecution {
             _ => None,
         };
         let response = self.carry_out(behind).await;
+        self.record(&response);
         self.after(&effect, response).await
+    }
+
+    /// Records the call as an event of CloudTrail, with AWS's answer whether or not the caller receives it.
+    fn record(&self, response: &ApiResponse) {
+        if let Ok(request) = &self.parsed.request {
+            let trail = &self.engine.trail;
+            trail.record(&self.call, &request.caller, &self.parsed.sender, response, now());
+        }
     }
 
     async fn carry_out(&self, behind: Option<Staleness>) -> ApiResponse {

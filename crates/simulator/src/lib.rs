@@ -1,4 +1,5 @@
-//! A strict simulator of the WorkSpaces image operations, two STS operations and GetResources of tagging, over real HTTP.
+//! A strict simulator of the WorkSpaces image operations, two STS operations, GetResources of tagging and LookupEvents of
+//! CloudTrail, over real HTTP.
 //!
 //! It knows nothing of sharewarden and does not use AWS's crates: it is an independent oracle. Any AWS SDK or the AWS
 //! CLI can call it: set the endpoint URL.
@@ -13,8 +14,8 @@
 //!
 //! Read in this order: `settings`, `account`, `image` and `inventory` say what exists. A call passes through
 //! `connection`, `service`, `request` (with `caller`, `access_keys`), `execution` (with `fault`, `active_faults`),
-//! `engine`, `operations` or `sts`, and `response`. `calls` is the call log. `admin` is the simulator's own API (with
-//! `admin_body`), and `state_file` persists the inventory.
+//! `engine`, `operations` or `sts`, and `response`. `calls` is the call log, and `trail` has CloudTrail's events. `admin`
+//! is the simulator's own API (with `admin_body`), and `state_file` persists the inventory.
 //!
 //! [`Account`], [`Image`], [`Fault`] and [`Effect`] share their names with types of other packages: they are the
 //! terms of AWS and of fault injection.
@@ -43,6 +44,7 @@ mod settings;
 mod state_file;
 mod sts;
 mod text_rule;
+mod trail;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -175,7 +177,7 @@ impl Simulator {
         self.engine.set_image_tags(region, image_id, tags)
     }
 
-    /// Restores the initial inventory, and removes all faults and calls.
+    /// Restores the initial inventory, and removes all faults, calls and events of CloudTrail.
     pub fn reset(&self) {
         self.engine.reset();
     }

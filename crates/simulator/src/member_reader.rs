@@ -7,6 +7,7 @@
 use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
+use time::{Duration, OffsetDateTime};
 
 use crate::{api_error::ApiError, text_rule::TextRule};
 
@@ -91,6 +92,16 @@ impl<'a> MemberReader<'a> {
             self.violation(name, &number.to_string(), &bound("value less", range.end()));
         }
         Ok(Some(number))
+    }
+
+    /// A time in Unix seconds, with or without a fraction.
+    pub(super) fn time(&mut self, name: &str) -> Result<Option<OffsetDateTime>, ApiError> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        let seconds = value.as_f64().and_then(Duration::checked_seconds_f64);
+        seconds
+            .and_then(|seconds| OffsetDateTime::UNIX_EPOCH.checked_add(seconds))
+            .map(Some)
+            .ok_or_else(|| wrong_type(name, "a time in Unix seconds", value))
     }
 
     pub(super) fn choice(&mut self, name: &str, choices: &[&str]) -> Result<Option<String>, ApiError> {

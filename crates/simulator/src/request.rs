@@ -2,6 +2,8 @@
 //!
 //! This parser is lenient, so that faults and the call log work for every call. The operations validate strictly.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use bytes::Bytes;
 use http::{HeaderMap, Method, request::Parts};
 use serde_json::{Map, Value};
@@ -11,6 +13,7 @@ use crate::{
     api_error::ApiError,
     caller::{self, AuthError, CallerIdentity},
     calls::CallSummary,
+    connection::PeerAddress,
     inventory::Inventory,
     member_reader,
     now::now,
@@ -23,8 +26,16 @@ use crate::{
 pub(super) struct ParsedRequest {
     pub(super) protocol: AwsProtocol,
     pub(super) summary: CallSummary,
+    pub(super) sender: RequestSender,
     /// The request, or the error that prevents it.
     pub(super) request: Result<AuthenticatedRequest, ApiError>,
+}
+
+/// Where a request came from.
+#[derive(Clone, Debug)]
+pub(super) struct RequestSender {
+    pub(super) address: IpAddr,
+    pub(super) user_agent: Option<String>,
 }
 
 /// A request of an authenticated caller.
@@ -55,9 +66,15 @@ impl ParsedRequest {
             AwsProtocol::Query => read_query(head, body, inventory, &mut summary),
             AwsProtocol::Json => read_json(head, body, inventory, &mut summary),
         };
+        let peer = head.extensions.get::<PeerAddress>();
+        let sender = RequestSender {
+            address: peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0),
+            user_agent: header(&head.headers, "user-agent").map(short),
+        };
         Self {
             protocol,
             summary,
+            sender,
             request,
         }
     }
@@ -135,9 +152,11 @@ fn check_content_type(head: &Parts) -> Result<(), ApiError> {
 fn unknown_operation(target: &str) -> ApiError {
     match target.strip_prefix("WorkspacesService.") {
         Some(name) => unknown(&format!("The simulator has no operation {:?}.", short(name))),
-        None => unknown(
-            "X-Amz-Target must be WorkspacesService.<operation>, or ResourceGroupsTaggingAPI_20170126.GetResources.",
-        ),
+        None => unknown(&format!(
+            "X-Amz-Target must be WorkspacesService.<operation>, ResourceGroupsTaggingAPI_20170126.GetResources, or \
+             {}.LookupEvents.",
+            operations::CLOUDTRAIL
+        )),
     }
 }
 

@@ -30,6 +30,7 @@ pub(super) enum AwsProtocol {
 pub(super) struct ApiResponse {
     pub(super) status: StatusCode,
     pub(super) error_code: Option<String>,
+    pub(super) error_message: Option<String>,
     headers: HeaderMap,
     body: Bytes,
 }
@@ -63,6 +64,7 @@ impl ApiResponse {
         Self {
             status: StatusCode::OK,
             error_code: None,
+            error_message: None,
             headers,
             body: body.into(),
         }
@@ -77,6 +79,7 @@ impl ApiResponse {
         let mut response = Self::ok(protocol, request_id, Bytes::new());
         response.status = error.status;
         response.error_code = Some(error.code.clone().into_owned());
+        response.error_message = Some(error.message.clone());
         if let Some(seconds) = error.retry_after_seconds {
             response.headers.insert(RETRY_AFTER, seconds.into());
         }
@@ -101,6 +104,7 @@ impl ApiResponse {
         Self {
             status,
             error_code: None,
+            error_message: None,
             headers,
             body: body.into(),
         }

@@ -34,6 +34,12 @@ pub struct SimulatorSettings {
     pub revoke_unshared_code: Option<String>,
     /// How long a new image is PENDING, in milliseconds.
     pub image_build_milliseconds: u64,
+    /// Maximum number of events that LookupEvents can find, in all accounts and Regions, each about 1 KiB of memory. The
+    /// oldest are dropped first. They are in memory only.
+    pub trail_limit: usize,
+    /// How late CloudTrail is at most, in milliseconds. An event can be found after half of this time to all of it, so that
+    /// a newer event may be found before an older one.
+    pub trail_delay_milliseconds: u64,
     /// Maximum number of images of an account in a Region that API calls may create.
     pub image_limit: usize,
 }
@@ -47,6 +53,8 @@ impl Default for SimulatorSettings {
             call_log_limit: 100_000,
             revoke_unshared_code: Some("InvalidParameterValuesException".to_owned()),
             image_build_milliseconds: 2_000,
+            trail_limit: 10_000,
+            trail_delay_milliseconds: 300_000,
             image_limit: 40,
         }
     }

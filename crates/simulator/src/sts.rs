@@ -9,7 +9,7 @@ use http::StatusCode;
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
-    access_keys,
+    access_keys::{self, AssumedSession},
     api_error::ApiError,
     caller::CallerIdentity,
     inventory::Inventory,
@@ -67,7 +67,7 @@ pub(super) fn run(
 }
 
 fn get_caller_identity(caller: &CallerIdentity) -> String {
-    let (arn, user_id) = (arn(caller), user_id(caller));
+    let (arn, user_id) = (caller.arn(), caller.user_id());
     format!(
         "<Arn>{}</Arn><UserId>{}</UserId><Account>{}</Account>",
         escape(&arn),
@@ -100,18 +100,24 @@ fn assume_role(
     if !external_id_fits {
         let message = format!(
             "User: {} is not authorized to perform: sts:AssumeRole on resource: {role_arn}",
-            arn(caller)
+            caller.arn()
         );
         return Err(ApiError::new("AccessDenied", message).status(StatusCode::FORBIDDEN));
     }
-    Ok(session_xml(caller, account, role, session, expires))
+    let assumed = AssumedSession {
+        role: role.to_owned(),
+        session: session.to_owned(),
+        created: now,
+    };
+    Ok(session_xml(caller, account, assumed, expires))
 }
 
-fn session_xml(caller: &CallerIdentity, account: &str, role: &str, session: &str, expires: OffsetDateTime) -> String {
-    let keys = access_keys::session_keys(account, role, session, expires);
+fn session_xml(caller: &CallerIdentity, account: &str, assumed: AssumedSession, expires: OffsetDateTime) -> String {
+    let keys = access_keys::session_keys(account, &assumed, expires);
     let assumed = CallerIdentity {
         account: account.to_owned(),
-        role: Some((role.to_owned(), session.to_owned())),
+        access_key: keys.access_key.clone(),
+        role: Some(assumed),
         partition: caller.partition,
         region: caller.region.clone(),
     };
@@ -120,8 +126,8 @@ fn session_xml(caller: &CallerIdentity, account: &str, role: &str, session: &str
         "<AssumedRoleUser><AssumedRoleId>{}</AssumedRoleId><Arn>{}</Arn></AssumedRoleUser>\
          <Credentials><AccessKeyId>{}</AccessKeyId><SecretAccessKey>{}</SecretAccessKey>\
          <SessionToken>{}</SessionToken><Expiration>{}</Expiration></Credentials>",
-        escape(&user_id(&assumed)),
-        escape(&arn(&assumed)),
+        escape(&assumed.user_id()),
+        escape(&assumed.arn()),
         keys.access_key,
         keys.secret_key,
         keys.session_token,
@@ -137,27 +143,12 @@ fn duration(form: &QueryForm) -> Result<i64, ApiError> {
         .ok_or_else(|| invalid("DurationSeconds must be from 900 to 43200."))
 }
 
-/// The account and the role name of an ARN. As in STS, the path before the name is dropped.
+/// The account, and the path and name of the role, of an ARN.
 fn split_role(arn: &str) -> Option<(&str, &str)> {
     let mut parts = arn.splitn(6, ':').skip(4);
     let account = parts.next()?;
     let role = parts.next()?.strip_prefix("role/")?;
-    Some((account, role.rsplit('/').next().unwrap_or(role)))
-}
-
-fn arn(caller: &CallerIdentity) -> String {
-    let (partition, account) = (caller.partition.name(), &caller.account);
-    match &caller.role {
-        Some((role, session)) => format!("arn:{partition}:sts::{account}:assumed-role/{role}/{session}"),
-        None => format!("arn:{partition}:iam::{account}:user/simulator"),
-    }
-}
-
-fn user_id(caller: &CallerIdentity) -> String {
-    match &caller.role {
-        Some((_, session)) => format!("AROA{}:{session}", caller.account),
-        None => format!("AIDA{}", caller.account),
-    }
+    Some((account, role))
 }
 
 fn invalid(message: impl Into<String>) -> ApiError {

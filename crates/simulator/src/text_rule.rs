@@ -63,6 +63,8 @@ texts! {
     NEXT_TOKEN = r"", 1..=2048;
     /// A pagination token of tagging.
     PAGINATION_TOKEN = r"", 0..=2048;
+    /// Any text.
+    ANY = r"", 0..=usize::MAX;
     /// Any text of a service that requires one.
     NON_EMPTY = r"", 1..=usize::MAX;
     /// A resource of any service.
@@ -73,6 +75,8 @@ texts! {
     TAG_KEY = r"", 1..=127;
     /// The value of a tag.
     TAG_VALUE = r"", 0..=255;
+    /// The value of an attribute of a lookup.
+    LOOKUP_VALUE = r"", 1..=2000;
     /// An access key id in a SigV4 credential.
     ACCESS_KEY = r"^[0-9A-Za-z_]{16,128}$", 16..=128;
     /// A role to assume.

@@ -1,4 +1,4 @@
-//! The operations of the WorkSpaces image API and of tagging, one file each.
+//! The operations of the WorkSpaces image API, of tagging and of CloudTrail, one file each.
 //!
 //! Each operation reads its members strictly, applies AWS's rules to the inventory and returns JSON. It runs while
 //! the inventory is locked, so it is atomic.
@@ -17,6 +17,7 @@ mod describe_image_permissions;
 mod describe_images;
 mod get_resources;
 mod import_image;
+mod lookup_events;
 mod new_image;
 mod page;
 mod tags;
@@ -33,11 +34,13 @@ use crate::{
     inventory::Inventory,
     member_reader::MemberReader,
     settings::SimulatorSettings,
+    trail::EventTrail,
 };
 
 pub(super) struct OperationContext<'a> {
     pub(super) inventory: &'a mut Inventory,
     pub(super) settings: &'a SimulatorSettings,
+    pub(super) trail: &'a EventTrail,
     pub(super) caller: &'a CallerIdentity,
     pub(super) now: OffsetDateTime,
     /// The staleness of reads, from a fault.
@@ -47,9 +50,14 @@ pub(super) struct OperationContext<'a> {
 /// Reads the members, runs the operation, and returns the output.
 pub(super) type OperationFn = fn(&mut OperationContext<'_>, MemberReader<'_>) -> Result<Value, ApiError>;
 
+/// CloudTrail in values of X-Amz-Target.
+pub(super) const CLOUDTRAIL: &str = "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101";
+
 /// The service that a call is signed for, and the operation, of a value of X-Amz-Target.
 pub(super) fn find(target: &str) -> (&'static str, Option<OperationFn>) {
-    match target.split_once('.') {
+    match target.rsplit_once('.') {
+        Some((CLOUDTRAIL, "LookupEvents")) => ("cloudtrail", Some(lookup_events::run)),
+        Some((CLOUDTRAIL, _)) => ("cloudtrail", None),
         Some(("ResourceGroupsTaggingAPI_20170126", "GetResources")) => ("tagging", Some(get_resources::run)),
         Some(("ResourceGroupsTaggingAPI_20170126", _)) => ("tagging", None),
         Some(("WorkspacesService", name)) => ("workspaces", of_workspaces(name)),

@@ -10,6 +10,9 @@ use crate::{api_error::ApiError, member_reader::MemberReader, text_rule};
 /// Maximum and default page size of WorkSpaces.
 const MOST: i64 = 25;
 
+/// Maximum and default page size of CloudTrail.
+const EVENTS: i64 = 50;
+
 /// Maximum and default page size of tagging.
 const RESOURCES: (i64, i64) = (100, 50);
 
@@ -26,6 +29,19 @@ impl PageRequest {
         Ok(Self {
             size: usize::try_from(size).unwrap_or_default(),
             token,
+        })
+    }
+
+    /// Reads MaxResults and NextToken of CloudTrail, which has an error of its own for each.
+    pub(super) fn read_events(members: &mut MemberReader<'_>) -> Result<Self, ApiError> {
+        let size = members.number("MaxResults", i64::MIN..=i64::MAX)?.unwrap_or(EVENTS);
+        if !(1..=EVENTS).contains(&size) {
+            let message = format!("MaxResults must be from 1 to {EVENTS}.");
+            return Err(ApiError::new("InvalidMaxResultsException", message));
+        }
+        Ok(Self {
+            size: usize::try_from(size).unwrap_or_default(),
+            token: members.text("NextToken", &text_rule::ANY)?,
         })
     }
 

@@ -14,3 +14,4 @@ mod sharing;
 mod state_file;
 mod sts;
 mod tags;
+mod trail;

@@ -31,7 +31,7 @@ use crate::{config::ConfigError, server, telemetry};
 pub enum DevCommand {
     /// Run the service on this machine without any setup, with a private Postgres and a simulator of AWS
     Dev(DevOptions),
-    /// Run only the simulator of the WorkSpaces image API, of STS and of tagging (GetResources)
+    /// Run only the simulator of the WorkSpaces image API, STS, tagging (GetResources) and CloudTrail (LookupEvents)
     Simulate(SimulateOptions),
 }
 

@@ -58,6 +58,8 @@ impl RunningServices {
         progress.say("starting the simulator of AWS");
         let settings = simulator::SimulatorSettings {
             state_file: Some(folder.join("simulator.json")),
+            // AWS takes minutes, and a person here watches.
+            trail_delay_milliseconds: 2_000,
             ..simulator::sample()
         };
         let simulator = Simulator::start(simulator_listener, settings)

@@ -6,7 +6,9 @@ The simulator must hold its sample accounts and images. Everything the script ch
 again. Exits non-zero, saying why, if the simulator does not behave as AWS does.
 """
 
+import json
 import sys
+import time
 
 import boto3
 from botocore.config import Config
@@ -105,6 +107,38 @@ def check_tags(owner):
     check(arn.replace(IMAGE, PENDING) in listed, False, "images without tags are not listed")
 
 
+def check_trail(who, session, started):
+    """Finds the last calls of the session in CloudTrail, which may take some seconds to have them."""
+    cloudtrail = client("cloudtrail", f"AKIA{OWNER}")
+    lookup = {
+        "LookupAttributes": [{"AttributeKey": "Username", "AttributeValue": session}],
+        "StartTime": started,
+        "PaginationConfig": {"PageSize": 1},
+    }
+
+    def records():
+        pages = cloudtrail.get_paginator("lookup_events").paginate(**lookup)
+        events = []
+        for page in pages:
+            events += [json.loads(event["CloudTrailEvent"]) for event in page["Events"]]
+            time.sleep(0.6)  # two lookups a second
+        return events
+
+    found = []
+    for _ in range(30):
+        found = records()
+        if len(found) == 2:
+            break
+    made = [
+        {"imageId": IMAGE, "allowCopyImage": allow, "sharedAccountId": RECIPIENT} for allow in (False, True)
+    ]
+    check([record["requestParameters"] for record in found], made, "the events of the session, the newest first")
+    check({record["userIdentity"]["arn"] for record in found}, {who}, "the events name the caller")
+    check_refused(
+        "ThrottlingException", "too many lookups in a second", lambda: [cloudtrail.lookup_events() for _ in range(50)]
+    )
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
@@ -112,6 +146,7 @@ def main():
     check_sharing(owner, recipient, "by the owner's own key")
     check_refusals(owner)
 
+    started = int(time.time())
     sts = client("sts", f"AKIA{STRANGER}")
     check(sts.get_caller_identity()["Account"], STRANGER, "the caller's identity keeps its leading zeros")
     role = sts.assume_role(RoleArn=f"arn:aws:iam::{OWNER}:role/ImageSharing", RoleSessionName="boto3")["Credentials"]
@@ -119,6 +154,7 @@ def main():
     check(client("sts", *session).get_caller_identity()["Account"], OWNER, "the assumed role's account")
     check_sharing(client("workspaces", *session), recipient, "by an assumed role")
     check_tags(owner)
+    check_trail(f"arn:aws:sts::{OWNER}:assumed-role/ImageSharing/boto3", "boto3", started)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     compiler.open_file("sharewarden/v1/share_permission_service.proto")?;
     compiler.open_file("sharewarden/v1/audit_service.proto")?;
     compiler.open_file("sharewarden/v1/access_service.proto")?;
+    compiler.open_file("sharewarden/v1/drift_service.proto")?;
     fs::write(
         out.join("sharewarden.v1.descriptors"),
         compiler.encode_file_descriptor_set(),

@@ -148,6 +148,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "config",
             "changes",
+            "drift",
             "audit",
             "store",
             "ledger",

@@ -10,6 +10,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     compiler.open_file("sharewarden/v1/share_permission_service.proto")?;
     compiler.open_file("sharewarden/v1/audit_service.proto")?;
     compiler.open_file("sharewarden/v1/access_service.proto")?;
+    compiler.open_file("sharewarden/v1/drift_service.proto")?;
     tonic_prost_build::configure()
         .build_server(false)
         .compile_well_known_types(true)

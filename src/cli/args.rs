@@ -8,6 +8,7 @@ use super::{
     audit::{AuditCommand, CheckpointArgs, WhyArgs},
     changes::ChangesArgs,
     context::ContextCommand,
+    drift::{self, DriftCommand},
     ends::EndArgs,
     failure::{Exit, Failure},
     health::HealthArgs,
@@ -79,6 +80,9 @@ pub enum ClientCommand {
         "sharewarden images -a 111122223333 -r eu-central-1 --shared --sort name",
     ]))]
     Images(ImagesArgs),
+    /// Show where AWS and the ledger differ, compare them now, and decide about a difference
+    #[command(subcommand)]
+    Drift(DriftCommand),
     /// Tell how the service knows me: the principal, the credentials, the roles, what I may do where, and which
     /// policies speak of me
     #[command(after_long_help = with_examples(&["sharewarden whoami", "sharewarden whoami -o json"]))]
@@ -141,6 +145,7 @@ pub(super) fn refuse_csv(command: &ClientCommand) -> Result<(), Failure> {
         C::Revoke(args) => args.all_recipients || args.all_images,
         C::List(_) | C::Change(ChangeCommand::List(_)) | C::Images(_) | C::Accounts(_) => true,
         C::Audit(command) => command.has_csv(),
+        C::Drift(command) => drift::has_csv(command),
         C::Get(_)
         | C::Why(_)
         | C::Change(ChangeCommand::Show(_))

@@ -6,7 +6,7 @@ use super::{
     options::ClientOptions,
 };
 use crate::client::{self, ConnectOptions, ConnectionError};
-pub(super) use crate::client::{AccessStub, AuditStub, Client, ServiceChannel, ShareStub, Silence};
+pub(super) use crate::client::{AccessStub, AuditStub, Client, DriftStub, ServiceChannel, ShareStub, Silence};
 
 /// Maximum tries of a call. Few, because a person waits for the answer.
 const TRIES: u32 = 3;

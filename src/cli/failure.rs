@@ -27,7 +27,8 @@ Exit codes:
   6  try again later: the service or AWS is unavailable or overloaded, or a job was stopped
   7  not possible now, because of the configuration, AWS rules or AWS access
   8  superseded: a newer change of the same permission replaced it
-  9  tampered: the audit history is not what was recorded, or its proof does not hold";
+  9  tampered: the audit history is not what was recorded, or its proof does not hold
+ 10  drift: AWS and the ledger differ";
 
 /// The exit code of a failed command. 0 is success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub enum Exit {
     Superseded = 8,
     /// The audit history is not what was recorded, or its proof does not hold.
     Tampered = 9,
+    /// AWS and the ledger differ.
+    Drift = 10,
 }
 
 /// Why a command failed. Displays as one line: what happened, and what to do. One indented line follows for each invalid field.

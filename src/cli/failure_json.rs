@@ -105,7 +105,7 @@ fn code_of(exit: Exit) -> Code {
         Exit::Refused => Code::PermissionDenied,
         Exit::Pending => Code::DeadlineExceeded,
         Exit::TryLater => Code::Unavailable,
-        Exit::NotPossible => Code::FailedPrecondition,
+        Exit::NotPossible | Exit::Drift => Code::FailedPrecondition,
         Exit::Superseded => Code::Aborted,
         Exit::Tampered => Code::DataLoss,
     }

@@ -1,11 +1,11 @@
 //! `grant` and `revoke`: one change, which can be retried safely, and followed if it takes long.
 
 use super::{
-    args::{GrantArgs, GrantRevokeArgs},
+    args::GrantRevokeArgs,
     command_line::{self, RepeatedChange},
     connection::Client,
     console::Console,
-    ends,
+    ends::{self, EndArgs},
     error_hint::{self, FollowUp},
     failure::{Failure, Stop},
     findings,
@@ -26,7 +26,8 @@ const VALID: &str = "note: the request is valid and permitted; nothing was chang
 pub(super) async fn grant(
     options: &ClientOptions,
     client: &Client,
-    GrantArgs { one: args, end, .. }: GrantArgs,
+    args: GrantRevokeArgs,
+    end: EndArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
     let share = args.permission.resolve(options)?;

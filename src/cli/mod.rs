@@ -20,6 +20,7 @@ mod connection;
 mod console;
 mod context;
 mod diagnosis;
+mod drift;
 mod ends;
 mod environment;
 mod error_hint;
@@ -66,6 +67,7 @@ pub use changes::{ChangeStateFilter, ChangesArgs};
 pub use completions::{complete, completions};
 pub use console::{Console, colors_stdout, locale_is_utf8, terminal_width};
 pub use context::{ContextCommand, SetContextArgs};
+pub use drift::{DriftCommand, DriftListArgs, DriftScanArgs};
 pub use ends::EndArgs;
 pub use environment::Environment;
 use failure::Stop;
@@ -131,7 +133,7 @@ async fn ask(options: &ClientOptions, command: ClientCommand, console: &mut Cons
     let client = connection::open(options).await?;
     console.watch_silence(client.silence());
     match command {
-        ClientCommand::Grant(args) => grant_revoke::grant(options, &client, args, console).await,
+        ClientCommand::Grant(args) => grant_revoke::grant(options, &client, args.one, args.end, console).await,
         ClientCommand::Revoke(args) => grant_revoke::revoke(options, &client, args.one, console).await,
         ClientCommand::Get(args) => read::get(options, &client, args, console).await,
         ClientCommand::Why(args) => audit::why(options, &client, args, console).await,
@@ -139,6 +141,7 @@ async fn ask(options: &ClientOptions, command: ClientCommand, console: &mut Cons
         ClientCommand::Change(ChangeCommand::List(args)) => changes::changes(options, &client, args, console).await,
         ClientCommand::Change(ChangeCommand::Show(args)) => read::change(options, &client, args, console).await,
         ClientCommand::Images(args) => images::images(options, &client, args, console).await,
+        ClientCommand::Drift(command) => drift::run(options, &client, command, console).await,
         ClientCommand::Whoami => access::whoami(options, &client, console).await,
         ClientCommand::Accounts(args) => access::accounts(options, &client, &args, console).await,
         ClientCommand::Audit(command) => audit::run(options, &client, command, console).await,

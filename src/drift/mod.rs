@@ -3,7 +3,7 @@
 //! Read in this order. This file is the worker of each replica: it claims accounts and Regions that have something to do. `scan`
 //! takes the next steps of one of them, under a lease: it begins a scan, looks at images, and ends the scan. `look` reads one
 //! image from AWS, and submits what it saw twice. `compare` decides what a look means; it is pure. `pace` reads AWS at the pace
-//! that grants and revokes leave.
+//! that grants and revokes leave. `queries` answers callers.
 //!
 //! A scan that failed, or an image whose pages were not all read, proves nothing. The committer decides again about everything
 //! that is submitted ([`transition`](crate::domain::transition)).
@@ -11,6 +11,7 @@
 mod compare;
 mod look;
 mod pace;
+mod queries;
 mod scan;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -27,6 +28,7 @@ use crate::{
     workspaces::WorkSpaces,
 };
 
+pub use queries::{DriftError, DriftQueries, FindingPage};
 use scan::{LEASE, Steps};
 
 /// How often a replica looks for something to do.

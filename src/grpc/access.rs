@@ -69,6 +69,10 @@ one_account!(
     AddCheckpointSignaturesRequest,
     GetInclusionProofRequest,
     GetConsistencyProofRequest,
+    ScanNowRequest,
+    ListDriftScansRequest,
+    ListDriftFindingsRequest,
+    GetDriftFindingRequest,
 );
 
 several_accounts!(

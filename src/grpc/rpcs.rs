@@ -57,6 +57,12 @@ const RPCS: &[Rpc] = rpcs! {
         GetCallerIdentity: Some(Own), Some(Calls);
         ListAccounts: Some(Own), Some(Calls);
     }
+    "sharewarden.v1.DriftService" {
+        ScanNow: Some(Read), Some(Calls);
+        ListDriftScans: Some(Read), Some(Calls);
+        ListDriftFindings: Some(Read), Some(Calls);
+        GetDriftFinding: Some(Read), Some(Calls);
+    }
     "grpc.health.v1.Health" {
         Check: None, Some(Checks);
         Watch: None, Some(Watches);

@@ -25,6 +25,7 @@ use crate::{
     proto::v1::{
         access_service_server::AccessServiceServer,
         audit_service_server::AuditServiceServer,
+        drift_service_server::DriftServiceServer,
         share_permission_service_server::{SharePermissionService, SharePermissionServiceServer},
     },
     telemetry::Instruments,
@@ -35,6 +36,7 @@ use super::{
     audit::AuditApi,
     call::{CallLayer, CallsInProgress},
     code, cors,
+    drift_service::DriftApi,
     health::Health,
     reflection::{self, Reflection},
     rpcs::Rpc,
@@ -74,6 +76,8 @@ pub struct Services<S = ShareService> {
     pub audit: AuditApi,
     /// `AccessService`.
     pub access: AccessApi,
+    /// `DriftService`.
+    pub drift: DriftApi,
     /// Authenticates callers.
     pub authenticator: Authenticator,
     /// Authorizes callers.
@@ -210,10 +214,14 @@ fn routes<S: SharePermissionService>(
     let access = AccessServiceServer::new(services.access)
         .max_decoding_message_size(settings.max_message_size)
         .accept_compressed(CompressionEncoding::Gzip);
+    let drift = DriftServiceServer::new(services.drift)
+        .max_decoding_message_size(settings.max_message_size)
+        .accept_compressed(CompressionEncoding::Gzip);
     let reflection = Reflection::new();
     Routes::new(admission.before(share_permissions))
         .add_service(admission.before(audit))
         .add_service(admission.before(access))
+        .add_service(admission.before(drift))
         .add_service(services.health.service())
         .add_service(reflection::v1::ServerReflectionServer::new(reflection.clone()))
         .add_service(reflection::v1alpha::ServerReflectionServer::new(reflection))

@@ -17,8 +17,8 @@ use crate::{
     audit::Signer,
     changes::Ends,
     clock::{Clock, MonotonicInstant},
-    drift::DriftWorker,
-    grpc::{self, AccessApi, AuditApi, Health, Services, ShareService},
+    drift::{DriftQueries, DriftWorker},
+    grpc::{self, AccessApi, AuditApi, DriftApi, Health, Services, ShareService},
     probe::{Admin, Readiness, WatchSettings},
     store::{OneAcrossReplicas, partitions::Partitions, summaries::Counting},
     worker::Supervisor,
@@ -85,10 +85,18 @@ impl Server {
             clock.clone(),
             self.config.server.max_wait,
         );
+        let endpoints = self.drift.workspaces.endpoints();
+        let endpoints = endpoints.map(|(account, region)| (account, region.clone()));
+        let drift = DriftApi::new(
+            DriftQueries::new(database.clone(), endpoints),
+            clock.clone(),
+            self.config.server.max_wait,
+        );
         let services = Services {
             share_permissions: ShareService::new(self.changes, self.config.server.max_wait),
             audit: AuditApi::new(self.audit, policy.clone(), self.config.server.max_wait),
             access,
+            drift,
             authenticator: self.authentication.authenticator,
             tls: self.authentication.tls,
             policy,

@@ -9,6 +9,7 @@ use std::{
 use sharewarden::proto::v1::{
     access_service_server::{AccessService, AccessServiceServer},
     audit_service_server::AuditServiceServer,
+    drift_service_server::{DriftService, DriftServiceServer},
     share_permission_service_server::{SharePermissionService, SharePermissionServiceServer},
     *,
 };
@@ -40,6 +41,10 @@ pub(crate) enum Asked {
     Inclusion(GetInclusionProofRequest),
     Identity(GetCallerIdentityRequest),
     Accounts(ListAccountsRequest),
+    ScanNow(ScanNowRequest),
+    DriftScans(ListDriftScansRequest),
+    DriftFindings(ListDriftFindingsRequest),
+    DriftFinding(GetDriftFindingRequest),
 }
 
 /// A scripted answer.
@@ -63,6 +68,10 @@ pub(crate) enum Answer {
     Inclusion(GetInclusionProofResponse),
     Identity(GetCallerIdentityResponse),
     Accounts(ListAccountsResponse),
+    ScanNow(ScanNowResponse),
+    DriftScans(ListDriftScansResponse),
+    DriftFindings(ListDriftFindingsResponse),
+    DriftFinding(GetDriftFindingResponse),
     Refuse(Status),
     Never,
 }
@@ -93,6 +102,7 @@ impl Service {
             .add_service(service)
             .add_service(AuditServiceServer::new(Scripted(script.clone())))
             .add_service(AccessServiceServer::new(Scripted(script.clone())))
+            .add_service(DriftServiceServer::new(Scripted(script.clone())))
             .serve_with_incoming(TcpListenerStream::new(listener));
         let task = tokio::spawn(async move { serving.await.unwrap() });
         Self { address, script, task }
@@ -210,5 +220,33 @@ impl AccessService for Scripted {
         request: Request<ListAccountsRequest>,
     ) -> Result<Response<ListAccountsResponse>, Status> {
         answer!(self, request, Accounts)
+    }
+}
+
+#[tonic::async_trait]
+impl DriftService for Scripted {
+    async fn scan_now(&self, request: Request<ScanNowRequest>) -> Result<Response<ScanNowResponse>, Status> {
+        answer!(self, request, ScanNow)
+    }
+
+    async fn list_drift_scans(
+        &self,
+        request: Request<ListDriftScansRequest>,
+    ) -> Result<Response<ListDriftScansResponse>, Status> {
+        answer!(self, request, DriftScans)
+    }
+
+    async fn list_drift_findings(
+        &self,
+        request: Request<ListDriftFindingsRequest>,
+    ) -> Result<Response<ListDriftFindingsResponse>, Status> {
+        answer!(self, request, DriftFindings)
+    }
+
+    async fn get_drift_finding(
+        &self,
+        request: Request<GetDriftFindingRequest>,
+    ) -> Result<Response<GetDriftFindingResponse>, Status> {
+        answer!(self, request, DriftFinding)
     }
 }

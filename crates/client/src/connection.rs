@@ -17,7 +17,7 @@ use crate::{
     options::{ConnectOptions, ConnectionError},
     proto::v1::{
         access_service_client::AccessServiceClient, audit_service_client::AuditServiceClient,
-        share_permission_service_client::SharePermissionServiceClient,
+        drift_service_client::DriftServiceClient, share_permission_service_client::SharePermissionServiceClient,
     },
     silence::Silence,
 };
@@ -28,6 +28,9 @@ pub type ShareStub = SharePermissionServiceClient<ServiceChannel>;
 pub type AuditStub = AuditServiceClient<ServiceChannel>;
 /// The generated client of `AccessService`.
 pub type AccessStub = AccessServiceClient<ServiceChannel>;
+
+/// The generated client of `DriftService`.
+pub type DriftStub = DriftServiceClient<ServiceChannel>;
 
 /// A generated client, made for a channel.
 pub trait Stub {
@@ -44,6 +47,12 @@ impl Stub for ShareStub {
 impl Stub for AccessStub {
     fn on(channel: ServiceChannel) -> Self {
         Self::new(channel)
+    }
+}
+
+impl Stub for DriftStub {
+    fn on(channel: ServiceChannel) -> Self {
+        Self::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES)
     }
 }
 

@@ -53,7 +53,7 @@ mod silence;
 
 pub use change::{Outcome, Telling};
 pub use channel::ServiceChannel;
-pub use connection::{AccessStub, AuditStub, Client, ShareStub, Stub, backoff, open_channel};
+pub use connection::{AccessStub, AuditStub, Client, DriftStub, ShareStub, Stub, backoff, open_channel};
 pub use deadline::Deadline;
 pub use end::GrantEnd;
 pub use error::{Error, Reason};

@@ -12,6 +12,7 @@ use crate::{
     store::{
         audit::Order,
         changes::{ChangeFilter, ChangePosition},
+        drift::findings::FindingFilter,
         reads::PermissionFilter,
     },
 };
@@ -118,6 +119,26 @@ impl PagedList for PermissionFilter {
         if let Some(time) = expire_before {
             filters.one(Some(&time.to_string()));
         }
+    }
+}
+
+impl PagedList for FindingFilter {
+    const METHOD: &'static str = "ListDriftFindings";
+    type Position = PermissionKey;
+
+    fn bind(&self, filters: &mut FilterDigest) {
+        let Self {
+            account,
+            region,
+            image,
+            shared_account,
+            include_resolved,
+        } = self;
+        filters.one(account.as_ref().map(AccountId::as_str));
+        filters.one(region.as_ref().map(Region::as_str));
+        filters.one(image.as_ref().map(ImageId::as_str));
+        filters.one(shared_account.as_ref().map(AccountId::as_str));
+        filters.one(include_resolved.then_some("INCLUDE_RESOLVED"));
     }
 }
 

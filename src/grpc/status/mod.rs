@@ -11,6 +11,7 @@ use tonic_types::FieldViolation;
 use crate::{
     changes::{Error, UnsuccessfulChange},
     domain::{AccountId, AwsError, AwsErrorKind, FailureReason, Intent},
+    drift::DriftError,
     edge::{admission::NotAdmitted, quota::Exhausted},
     proto::v1::ErrorReason,
     store::{CommitError, StoreError, changes::ChangeStatus},
@@ -32,6 +33,22 @@ pub(super) fn of(error: Error) -> Status {
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         refusal(error)
+    }
+}
+
+impl From<DriftError> for Refusal {
+    fn from(error: DriftError) -> Self {
+        match error {
+            DriftError::NotConfigured => Refusal::new(
+                ErrorReason::AccountNotConfigured,
+                "The service is not configured for this account and Region; ask the operators to add it.",
+            ),
+            DriftError::NotCompared => Refusal::new(
+                ErrorReason::NotFinalized,
+                "Nothing is compared with AWS yet; have the operator run `sharewarden finalize`, and set `drift.enabled` on a replica.",
+            ),
+            DriftError::Store(error) => store(&error),
+        }
     }
 }
 

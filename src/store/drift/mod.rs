@@ -1,11 +1,14 @@
 //! The comparison of AWS with the ledger: its progress, what it has seen once, and what it has found.
 //!
 //! [`scans`] has the progress for each account and Region, [`images`] what is known of one image before AWS is asked,
-//! and what a look at it showed, [`overview`] what they come to. Findings are written by the committer only.
+//! and what a look at it showed, [`overview`] what they come to,
+//! [`requests`] what somebody asks for, and [`findings`] the confirmed differences. Findings are written by the committer only.
 //! Everything else here can be lost: the next scan sees it again.
 
+pub mod findings;
 pub mod images;
 pub mod overview;
+pub mod requests;
 pub mod scans;
 
 /// The first build that knows drift. An older one would leave a finding open when a change resolves it.

@@ -1,0 +1,435 @@
+//! `drift`: where AWS and the ledger differ, a comparison now, and what to make of a difference.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use clap::{Args, Subcommand};
+use pbjson_types::Timestamp;
+
+use super::{
+    args::GrantRevokeArgs,
+    cell::{Cell, TableRow},
+    connection::{Client, DriftStub},
+    console::Console,
+    ends::EndArgs,
+    failure::{Exit, Failure, Stop},
+    format::{difference, drift_resolution, rfc3339},
+    grant_revoke,
+    help::with_examples,
+    list_args::TableArgs,
+    options::{ClientOptions, Output},
+    pages::{self, ListPage, PageArgs},
+    printer::ListItem,
+    progress::ProgressMeter,
+    share::{PermissionIds, PermissionName},
+    table::{self, Cells},
+    text::one_line,
+    view::View,
+};
+use crate::proto::v1::{
+    DriftDifference, DriftFinding, DriftResolution, DriftScan, GetDriftFindingRequest, ListDriftFindingsRequest,
+    ListDriftScansRequest, RequestedScan, ScanNowRequest,
+};
+
+/// The time between two looks at the progress of scans.
+const POLL: Duration = Duration::from_millis(500);
+
+/// The commands under `drift`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum DriftCommand {
+    /// Compare AWS with the ledger now, and wait for the end
+    ///
+    /// Without it, the service compares each account and Region within `drift.interval`. A difference counts when AWS shows it
+    /// twice, `drift.confirm_after` apart. Exits with 10 if a difference is open afterwards.
+    #[command(after_long_help = with_examples(&[
+        "sharewarden drift scan",
+        "sharewarden drift scan --account 111122223333 --region eu-central-1 -o json",
+    ]))]
+    Scan(DriftScanArgs),
+    /// List the differences between AWS and the ledger that are open
+    #[command(after_long_help = with_examples(&[
+        "sharewarden drift list --account 111122223333",
+        "sharewarden drift list --resolved -o csv",
+    ]))]
+    List(DriftListArgs),
+    /// Show the newest difference of one permission, and what became of it
+    #[command(after_long_help = with_examples(&[
+        "sharewarden drift show 111122223333/eu-central-1/wsi-basewin11 --with 000011112222",
+        "sharewarden drift show wsi-basewin11 -w 000011112222 -o json",
+    ]))]
+    Show(PermissionName),
+    /// Make a share that AWS has and the ledger does not one of the service's: a grant, with your reason
+    #[command(after_long_help = with_examples(&[
+        "sharewarden drift adopt wsi-basewin11 -w 000011112222 -m 'shared by hand in 2025' -t CHG-1",
+    ]))]
+    Adopt(GrantRevokeArgs),
+    /// Take away a share that AWS has and the ledger does not: a revoke, with your reason
+    #[command(after_long_help = with_examples(&[
+        "sharewarden drift revoke wsi-basewin11 -w 000011112222 -m 'nobody knows it'",
+    ]))]
+    Revoke(GrantRevokeArgs),
+    /// Make a share again that the ledger has and AWS does not: a grant, with your reason
+    #[command(after_long_help = with_examples(&[
+        "sharewarden drift restore wsi-basewin11 -w 000011112222 -m 'was removed by mistake'",
+    ]))]
+    Restore(GrantRevokeArgs),
+    /// Record that a share has ended that the ledger has and AWS does not: a revoke, with your reason
+    #[command(after_long_help = with_examples(&[
+        "sharewarden drift accept wsi-basewin11 -w 000011112222 -m 'was to be removed'",
+    ]))]
+    Accept(GrantRevokeArgs),
+}
+
+/// Arguments of `drift scan`.
+#[derive(Debug, Clone, Args)]
+pub struct DriftScanArgs {
+    /// Only this AWS account: 12 digits [default: all]
+    #[arg(short, long, value_name = "ACCOUNT_ID")]
+    account: Option<String>,
+    /// Only this AWS Region, such as eu-central-1 [default: all]
+    #[arg(short, long, value_name = "REGION")]
+    region: Option<String>,
+    #[command(flatten)]
+    table: TableArgs,
+}
+
+/// Arguments of `drift list`.
+#[derive(Debug, Clone, Args)]
+pub struct DriftListArgs {
+    /// Only images of this AWS account: 12 digits [default: all]
+    #[arg(short, long, value_name = "ACCOUNT_ID")]
+    account: Option<String>,
+    /// Only this AWS Region, such as eu-central-1 [default: all]
+    #[arg(short, long, value_name = "REGION")]
+    region: Option<String>,
+    /// Only this image
+    #[arg(short, long, value_name = "IMAGE_ID")]
+    image: Option<String>,
+    /// Only shares with this account
+    #[arg(short, long, value_name = "ACCOUNT_ID")]
+    with: Option<String>,
+    /// Also differences that are resolved: the newest of each permission
+    #[arg(long)]
+    resolved: bool,
+    #[command(flatten)]
+    pages: PageArgs,
+}
+
+pub(super) async fn run(
+    options: &ClientOptions,
+    client: &Client,
+    command: DriftCommand,
+    console: &mut Console<'_>,
+) -> Result<(), Stop> {
+    match command {
+        DriftCommand::Scan(args) => scan(options, client, args, console).await,
+        DriftCommand::List(args) => list(options, client, args, console).await,
+        DriftCommand::Show(name) => show(options, client, &name.resolve(options)?, console).await,
+        DriftCommand::Adopt(args) => {
+            expect(options, client, &args, DriftDifference::UnrecordedShare).await?;
+            grant_revoke::grant(options, client, args, EndArgs::default(), console).await
+        }
+        DriftCommand::Revoke(args) => {
+            expect(options, client, &args, DriftDifference::UnrecordedShare).await?;
+            grant_revoke::revoke(options, client, args, console).await
+        }
+        DriftCommand::Restore(args) => {
+            expect(options, client, &args, DriftDifference::MissingShare).await?;
+            grant_revoke::grant(options, client, args, EndArgs::default(), console).await
+        }
+        DriftCommand::Accept(args) => {
+            expect(options, client, &args, DriftDifference::MissingShare).await?;
+            grant_revoke::revoke(options, client, args, console).await
+        }
+    }
+}
+
+/// True if the answer of the command is a list.
+pub(super) fn has_csv(command: &DriftCommand) -> bool {
+    matches!(command, DriftCommand::Scan(_) | DriftCommand::List(_))
+}
+
+async fn scan(
+    options: &ClientOptions,
+    client: &Client,
+    args: DriftScanArgs,
+    console: &mut Console<'_>,
+) -> Result<(), Stop> {
+    let (account_id, region) = (args.account.unwrap_or_default(), args.region.unwrap_or_default());
+    let request = ScanNowRequest {
+        account_id: account_id.clone(),
+        region: region.clone(),
+    };
+    let answer = client
+        .call(client.deadline(), request, async |mut stub: DriftStub, request| {
+            stub.scan_now(request).await
+        })
+        .await?;
+    let meter = ProgressMeter::of(console, "comparing", "images");
+    let scans = loop {
+        let request = ListDriftScansRequest {
+            account_id: account_id.clone(),
+            region: region.clone(),
+        };
+        let listed = client
+            .call(client.deadline(), request, async |mut stub: DriftStub, request| {
+                stub.list_drift_scans(request).await
+            })
+            .await?;
+        let scans = of_request(&answer.scans, listed.scans);
+        meter.total(scans.iter().map(|(_, scan)| scan.images).sum());
+        meter.done(
+            scans
+                .iter()
+                .map(|(_, scan)| scan.images - scan.images_left.min(scan.images))
+                .sum(),
+        );
+        if scans.iter().all(|(start, scan)| has_ended(*start, scan)) {
+            break scans.into_iter().map(|(_, scan)| scan).collect::<Vec<_>>();
+        }
+        tokio::time::sleep(POLL).await;
+    };
+    drop(meter);
+    let stuck: Vec<_> = scans
+        .iter()
+        .filter(|scan| !scan.error_code.is_empty())
+        .cloned()
+        .collect();
+    let open: u64 = scans.iter().map(|scan| scan.findings).sum();
+    let mut items = Some(scans);
+    pages::follow(&PageArgs::of(args.table), options.output, console, async |_, _| {
+        Ok(ListPage::of(items.take().unwrap_or_default(), String::new()))
+    })
+    .await?;
+    outcome(&stuck, open)
+}
+
+/// The scans that were asked for, each with the time at which it begins at the earliest.
+fn of_request(requested: &[RequestedScan], listed: Vec<DriftScan>) -> Vec<(Option<Timestamp>, DriftScan)> {
+    let starts: BTreeMap<_, _> = requested
+        .iter()
+        .map(|scan| ((scan.account_id.clone(), scan.region.clone()), scan.start_time))
+        .collect();
+    let scans = listed.into_iter().filter_map(|scan| {
+        let start = starts.get(&(scan.account_id.clone(), scan.region.clone()))?;
+        Some((*start, scan))
+    });
+    scans.collect()
+}
+
+/// True if a scan that began at this time or later is complete, or does not get on.
+fn has_ended(start: Option<Timestamp>, scan: &DriftScan) -> bool {
+    let nanos = |time: Timestamp| (time.seconds, time.nanos);
+    let begun = scan.complete_start_time.map(nanos);
+    !scan.error_code.is_empty() || begun.zip(start.map(nanos)).is_some_and(|(begun, start)| begun >= start)
+}
+
+fn outcome(stuck: &[DriftScan], open: u64) -> Result<(), Stop> {
+    if let Some(scan) = stuck.first() {
+        let what = format!(
+            "account {} in Region {} cannot be compared with AWS: {}",
+            one_line(&scan.account_id),
+            one_line(&scan.region),
+            one_line(&scan.error_code)
+        );
+        return Err(Failure::new(Exit::TryLater, what, "the log of the service has the error of AWS").into());
+    }
+    match open {
+        0 => Ok(()),
+        open => Err(Failure::new(
+            Exit::Drift,
+            format!("AWS and the ledger differ about {open} permissions"),
+            "`sharewarden drift list` shows them",
+        )
+        .into()),
+    }
+}
+
+async fn list(
+    options: &ClientOptions,
+    client: &Client,
+    args: DriftListArgs,
+    console: &mut Console<'_>,
+) -> Result<(), Stop> {
+    let mut request = ListDriftFindingsRequest {
+        account_id: args.account.unwrap_or_default(),
+        region: args.region.unwrap_or_default(),
+        image_id: args.image.unwrap_or_default(),
+        shared_account_id: args.with.unwrap_or_default(),
+        include_resolved: args.resolved,
+        ..ListDriftFindingsRequest::default()
+    };
+    pages::follow(&args.pages, options.output, console, async |page_size, page_token| {
+        (request.page_size, request.page_token) = (page_size, page_token);
+        let answer = client
+            .call(
+                client.deadline(),
+                request.clone(),
+                async |mut stub: DriftStub, request| stub.list_drift_findings(request).await,
+            )
+            .await?;
+        Ok(ListPage::of(answer.findings, answer.next_page_token))
+    })
+    .await
+}
+
+async fn finding(client: &Client, share: &PermissionIds) -> Result<Option<DriftFinding>, Stop> {
+    let request = GetDriftFindingRequest {
+        account_id: share.account.clone(),
+        region: share.region.clone(),
+        image_id: share.image.clone(),
+        shared_account_id: share.with.clone(),
+    };
+    let answer = client
+        .call(client.deadline(), request, async |mut stub: DriftStub, request| {
+            stub.get_drift_finding(request).await
+        })
+        .await?;
+    Ok(answer.finding)
+}
+
+async fn show(
+    options: &ClientOptions,
+    client: &Client,
+    share: &PermissionIds,
+    console: &mut Console<'_>,
+) -> Result<(), Stop> {
+    let Some(found) = finding(client, share).await? else {
+        let what = "AWS and the ledger were never found to differ about this permission";
+        return Err(Failure::new(
+            Exit::NotFound,
+            what,
+            "check the ids; `sharewarden drift list` shows what is open",
+        )
+        .into());
+    };
+    match options.output {
+        Output::Table => console.print(described(&found, console.view())),
+        _ => console.print_json(&found),
+    }
+}
+
+/// Fails unless a finding of this difference is open.
+async fn expect(
+    options: &ClientOptions,
+    client: &Client,
+    args: &GrantRevokeArgs,
+    expected: DriftDifference,
+) -> Result<(), Stop> {
+    let found = finding(client, &args.permission.resolve(options)?).await?;
+    let is_open = |found: &DriftFinding| found.resolution == DriftResolution::Unspecified as i32;
+    let Some(found) = found.filter(is_open) else {
+        let what = "no difference between AWS and the ledger is open for this permission";
+        let hint = "`sharewarden drift list` shows what is open; `sharewarden drift scan` compares now";
+        return Err(Failure::new(Exit::NotFound, what, hint).into());
+    };
+    if found.difference == expected as i32 {
+        return Ok(());
+    }
+    let (what, hint) = match expected {
+        DriftDifference::UnrecordedShare => (
+            "the ledger has this share, and AWS does not",
+            "make it again with `sharewarden drift restore`, or record its end with `sharewarden drift accept`",
+        ),
+        _ => (
+            "AWS has this share, and the ledger does not",
+            "keep it with `sharewarden drift adopt`, or take it away with `sharewarden drift revoke`",
+        ),
+    };
+    Err(Failure::new(Exit::NotPossible, what, hint).into())
+}
+
+fn described(found: &DriftFinding, view: &View) -> String {
+    let mut rows = vec![
+        ("Difference", Cell::State(difference(found.difference))),
+        ("Account", one_line(&found.account_id).into()),
+        ("Region", one_line(&found.region).into()),
+        ("Image", one_line(&found.image_id).into()),
+        ("Recipient", one_line(&found.shared_account_id).into()),
+        ("First seen at", Cell::Time(found.first_seen_time)),
+        ("Found at", Cell::Time(found.find_time)),
+        ("Found in entry", found.found_index.to_string().into()),
+        ("Scan", one_line(&found.scan_id).into()),
+    ];
+    if found.resolve_time.is_some() {
+        rows.extend([
+            ("Resolution", Cell::State(drift_resolution(found.resolution))),
+            ("Resolved at", Cell::Time(found.resolve_time)),
+            ("Resolved in entry", found.resolved_index.to_string().into()),
+            ("Change", one_line(&found.change_id).into()),
+        ]);
+    }
+    table::pairs(rows, view)
+}
+
+/// What became of a finding. Empty while it is open.
+fn resolution(found: &DriftFinding) -> String {
+    match found.resolution == DriftResolution::Unspecified as i32 {
+        true => String::new(),
+        false => drift_resolution(found.resolution),
+    }
+}
+
+impl ListItem for DriftFinding {
+    const NAME: &'static str = "findings";
+    const DISPENSABLE: &'static [&'static str] = &["FIRST SEEN", "ENTRY", "RESOLUTION", "REGION"];
+
+    fn row(&self) -> TableRow {
+        vec![
+            ("ACCOUNT", one_line(&self.account_id).into()),
+            ("REGION", one_line(&self.region).into()),
+            ("IMAGE", Cell::Id(one_line(&self.image_id))),
+            ("RECIPIENT", one_line(&self.shared_account_id).into()),
+            ("DIFFERENCE", Cell::State(difference(self.difference))),
+            ("FIRST SEEN", Cell::Time(self.first_seen_time)),
+            ("FOUND", Cell::Time(self.find_time)),
+            ("ENTRY", self.found_index.to_string().into()),
+            ("RESOLUTION", Cell::State(resolution(self))),
+        ]
+    }
+
+    fn record(&self) -> Result<Cells, Failure> {
+        Ok(vec![
+            ("account_id", self.account_id.clone()),
+            ("region", self.region.clone()),
+            ("image_id", self.image_id.clone()),
+            ("shared_account_id", self.shared_account_id.clone()),
+            ("difference", difference(self.difference)),
+            ("first_seen_time", rfc3339(self.first_seen_time.as_ref())),
+            ("find_time", rfc3339(self.find_time.as_ref())),
+            ("found_index", self.found_index.to_string()),
+            ("scan_id", self.scan_id.clone()),
+            ("resolution", resolution(self)),
+            ("resolve_time", rfc3339(self.resolve_time.as_ref())),
+            ("change_id", self.change_id.clone()),
+        ])
+    }
+}
+
+impl ListItem for DriftScan {
+    const NAME: &'static str = "scans";
+    const DISPENSABLE: &'static [&'static str] = &["ERROR", "BEGUN"];
+
+    fn row(&self) -> TableRow {
+        vec![
+            ("ACCOUNT", one_line(&self.account_id).into()),
+            ("REGION", one_line(&self.region).into()),
+            ("IMAGES", self.images.to_string().into()),
+            ("BEGUN", Cell::Time(self.complete_start_time)),
+            ("COMPLETE", Cell::Time(self.complete_time)),
+            ("DIFFERENCES", self.findings.to_string().into()),
+            ("ERROR", Cell::Text(one_line(&self.error_code))),
+        ]
+    }
+
+    fn record(&self) -> Result<Cells, Failure> {
+        Ok(vec![
+            ("account_id", self.account_id.clone()),
+            ("region", self.region.clone()),
+            ("images", self.images.to_string()),
+            ("complete_start_time", rfc3339(self.complete_start_time.as_ref())),
+            ("complete_time", rfc3339(self.complete_time.as_ref())),
+            ("findings", self.findings.to_string()),
+            ("error_code", self.error_code.clone()),
+        ])
+    }
+}

@@ -1,0 +1,190 @@
+//! The handlers of `DriftService`. Each one parses the request, asks the use case, and presents the answer.
+
+use std::time::Duration;
+
+use tonic::{Request, Response, Status};
+
+use crate::{
+    clock::Clock,
+    domain::{AccountId, DriftFinding, PermissionKey, Region},
+    drift::{DriftError, DriftQueries},
+    proto::v1::{self, drift_service_server::DriftService},
+    store::drift::{
+        findings::FindingFilter,
+        requests::{RequestedScan, ScanProgress},
+    },
+};
+
+use super::{
+    access::NamesAccounts,
+    caller::{Caller, with_timeout},
+    fields::{FieldReader, PageQuery},
+    page_token,
+    present::{difference, drift_resolution, timestamp},
+    status,
+};
+
+/// The largest finding as a message, in bytes.
+const FINDING_BYTES: usize = 512;
+
+/// The largest answer about scans, in bytes.
+const SCANS_BYTES: usize = 2 * 1024 * 1024;
+
+/// `DriftService`.
+#[derive(Debug, Clone)]
+pub struct DriftApi {
+    queries: DriftQueries,
+    clock: Clock,
+    max_timeout: Duration,
+}
+
+impl DriftApi {
+    /// `max_timeout` is the maximum time for the work on a call, whatever its deadline.
+    pub fn new(queries: DriftQueries, clock: Clock, max_timeout: Duration) -> Self {
+        Self {
+            queries,
+            clock,
+            max_timeout,
+        }
+    }
+
+    fn caller<T: NamesAccounts>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        Caller::of(request, &self.clock, self.max_timeout)
+    }
+}
+
+#[tonic::async_trait]
+impl DriftService for DriftApi {
+    async fn scan_now(&self, request: Request<v1::ScanNowRequest>) -> Result<Response<v1::ScanNowResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let request = request.get_ref();
+        let (account, region) = endpoint(&request.account_id, &request.region)?;
+        caller.reserve(SCANS_BYTES).await?;
+        let scans = self.queries.scan_now(account, region.as_ref());
+        let scans = answered(&caller, scans).await?;
+        Ok(Response::new(v1::ScanNowResponse {
+            scans: scans.into_iter().map(requested).collect(),
+        }))
+    }
+
+    async fn list_drift_scans(
+        &self,
+        request: Request<v1::ListDriftScansRequest>,
+    ) -> Result<Response<v1::ListDriftScansResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let request = request.get_ref();
+        let (account, region) = endpoint(&request.account_id, &request.region)?;
+        caller.reserve(SCANS_BYTES).await?;
+        let scans = answered(&caller, self.queries.scans(account, region.as_ref())).await?;
+        Ok(Response::new(v1::ListDriftScansResponse {
+            scans: scans.into_iter().map(scan).collect(),
+        }))
+    }
+
+    async fn list_drift_findings(
+        &self,
+        request: Request<v1::ListDriftFindingsRequest>,
+    ) -> Result<Response<v1::ListDriftFindingsResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let (filter, page) = findings_of(request.get_ref())?;
+        caller.reserve_page(page.size, FINDING_BYTES).await?;
+        let found = self.queries.findings(&filter, page.after.as_ref(), page.size);
+        let found = answered(&caller, found).await?;
+        let next = found.next.map(|last| page_token::encode(&filter, &last));
+        Ok(Response::new(v1::ListDriftFindingsResponse {
+            findings: found.findings.iter().map(finding).collect(),
+            next_page_token: next.unwrap_or_default(),
+        }))
+    }
+
+    async fn get_drift_finding(
+        &self,
+        request: Request<v1::GetDriftFindingRequest>,
+    ) -> Result<Response<v1::GetDriftFindingResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let request = request.get_ref();
+        let mut fields = FieldReader::default();
+        let key = fields.key(
+            &request.account_id,
+            &request.region,
+            &request.image_id,
+            &request.shared_account_id,
+        );
+        let key = fields.finish(|| key)?;
+        let found = answered(&caller, self.queries.finding(&key)).await?;
+        Ok(Response::new(v1::GetDriftFindingResponse {
+            finding: found.as_ref().map(finding),
+        }))
+    }
+}
+
+async fn answered<T>(caller: &Caller, answer: impl Future<Output = Result<T, DriftError>>) -> Result<T, Status> {
+    with_timeout(caller.timeout, answer, status::store_unavailable).await
+}
+
+fn endpoint(account: &str, region: &str) -> Result<(Option<AccountId>, Option<Region>), Status> {
+    let mut fields = FieldReader::default();
+    let account = fields.optional("account_id", account);
+    let region = fields.optional("region", region);
+    fields.finish(|| Some((account, region)))
+}
+
+fn findings_of(request: &v1::ListDriftFindingsRequest) -> Result<(FindingFilter, PageQuery<PermissionKey>), Status> {
+    let mut fields = FieldReader::default();
+    let filter = FindingFilter {
+        account: fields.optional("account_id", &request.account_id),
+        region: fields.optional("region", &request.region),
+        image: fields.optional("image_id", &request.image_id),
+        shared_account: fields.optional("shared_account_id", &request.shared_account_id),
+        include_resolved: request.include_resolved,
+    };
+    fields.finish_list(Some(filter), request.page_size, &request.page_token)
+}
+
+fn requested(scan: RequestedScan) -> v1::RequestedScan {
+    v1::RequestedScan {
+        account_id: scan.account.to_string(),
+        region: scan.region.to_string(),
+        start_time: Some(timestamp(scan.start_time)),
+    }
+}
+
+fn scan(scan: ScanProgress) -> v1::DriftScan {
+    v1::DriftScan {
+        account_id: scan.account.to_string(),
+        region: scan.region.to_string(),
+        scan_id: scan.current.map(|(id, _)| id.to_string()).unwrap_or_default(),
+        start_time: scan.current.map(|(_, begun)| timestamp(begun)),
+        images: scan.images,
+        images_left: scan.images_left,
+        images_failing: scan.images_failing,
+        unconfirmed: scan.unconfirmed,
+        findings: scan.findings,
+        complete_start_time: scan.complete.map(|(begun, _)| timestamp(begun)),
+        complete_time: scan.complete.map(|(_, ended)| timestamp(ended)),
+        fail_time: scan.failure.as_ref().map(|(_, since)| timestamp(*since)),
+        error_code: scan.failure.map(|(code, _)| code).unwrap_or_default(),
+    }
+}
+
+fn finding(finding: &DriftFinding) -> v1::DriftFinding {
+    let (key, resolved) = (&finding.key, finding.resolved);
+    let change_id = resolved.and_then(|end| end.change_id);
+    v1::DriftFinding {
+        account_id: key.account.to_string(),
+        region: key.region.to_string(),
+        image_id: key.image.to_string(),
+        shared_account_id: key.shared_account.to_string(),
+        difference: difference(finding.difference).into(),
+        first_seen_time: Some(timestamp(finding.first_seen_at)),
+        find_time: Some(timestamp(finding.found_at)),
+        found_index: finding.found_index,
+        scan_id: finding.scan_id.to_string(),
+        resolution: resolved
+            .map_or(v1::DriftResolution::Unspecified, |end| drift_resolution(end.resolution))
+            .into(),
+        resolve_time: resolved.map(|end| timestamp(end.at)),
+        resolved_index: resolved.map(|end| end.index).unwrap_or_default(),
+        change_id: change_id.map(|id| id.to_string()).unwrap_or_default(),
+    }
+}

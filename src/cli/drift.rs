@@ -60,21 +60,25 @@ pub enum DriftCommand {
     /// Make a share that AWS has and the ledger does not one of the service's: a grant, with your reason
     #[command(after_long_help = with_examples(&[
         "sharewarden drift adopt wsi-basewin11 -w 000011112222 -m 'shared by hand in 2025' -t CHG-1",
+        "sharewarden drift adopt 111122223333/eu-central-1/wsi-basewin11 -w 000011112222 -m 'is known' --validate-only",
     ]))]
     Adopt(GrantRevokeArgs),
     /// Take away a share that AWS has and the ledger does not: a revoke, with your reason
     #[command(after_long_help = with_examples(&[
         "sharewarden drift revoke wsi-basewin11 -w 000011112222 -m 'nobody knows it'",
+        "sharewarden drift revoke 111122223333/eu-central-1/wsi-basewin11 -w 000011112222 -m 'found in the audit' -t CHG-2",
     ]))]
     Revoke(GrantRevokeArgs),
     /// Make a share again that the ledger has and AWS does not: a grant, with your reason
     #[command(after_long_help = with_examples(&[
         "sharewarden drift restore wsi-basewin11 -w 000011112222 -m 'was removed by mistake'",
+        "sharewarden drift restore 111122223333/eu-central-1/wsi-basewin11 -w 000011112222 -m 'is in use' -o json",
     ]))]
     Restore(GrantRevokeArgs),
     /// Record that a share has ended that the ledger has and AWS does not: a revoke, with your reason
     #[command(after_long_help = with_examples(&[
         "sharewarden drift accept wsi-basewin11 -w 000011112222 -m 'was to be removed'",
+        "sharewarden drift accept 111122223333/eu-central-1/wsi-basewin11 -w 000011112222 -m 'image was deleted' -t CHG-3",
     ]))]
     Accept(GrantRevokeArgs),
 }

@@ -23,6 +23,7 @@ mod changes;
 mod closed_outputs;
 mod completions;
 mod contexts;
+mod drift;
 mod empty_variables;
 mod errors;
 mod follow;

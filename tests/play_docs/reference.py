@@ -81,6 +81,12 @@ ANSWERS = {"--all-recipients": ["Go on? [y/N]", "y"]}
 # Exit codes other than 0.
 EXITS = {
     "sharewarden checkpoint add-signatures": 2,  # the service of `dev` has no witnesses
+    # Nothing was shared past the service of `dev`.
+    "sharewarden drift show": 3,
+    "sharewarden drift adopt": 3,
+    "sharewarden drift revoke": 3,
+    "sharewarden drift restore": 3,
+    "sharewarden drift accept": 3,
     "sharewarden why wsi-basewin11 -w 000011112222 --at 7d": 3,  # the history of `dev` is new
 }
 # Commands that must have the ports of the session, so that they run before its service.

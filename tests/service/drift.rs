@@ -11,6 +11,8 @@ use sharewarden::clock::Clock;
 use sharewarden_simulator::{Effect, Fault, Staleness};
 use sharewarden_testkit::stack::*;
 
+use crate::processes::{output, program, stderr, stdout};
+
 /// Compares every second, and confirms after a third of one.
 const OFTEN: &str = "drift.enabled = true\ndrift.interval = \"1s\"\ndrift.confirm_after = \"100ms\"\n";
 
@@ -227,5 +229,61 @@ async fn nothing_is_compared_while_older_builds_may_run_or_where_it_is_switched_
     assert_eq!(stack.calls_of(DESCRIBE), 0, "an older build may run");
     stack.tamper("UPDATE build_admission SET oldest_build = 10").await;
     until(&stack.pool, OPEN, 1).await;
+    stack.end().await;
+}
+
+/// What the program says, as somebody without more than the roles of the tests. A command that fails prints no JSON lines.
+async fn told(stack: &Stack, line: &str) -> (Option<i32>, String, String) {
+    let server = format!("http://{}", stack.address);
+    let mut program = program();
+    program.args(["--server", &server, "--principal", "tester@example.com"]);
+    let ran = output(program.args(line.split_whitespace())).await;
+    (ran.status.code(), stdout(&ran), stderr(&ran))
+}
+
+#[tokio::test]
+async fn a_scan_is_asked_for_and_its_findings_are_decided_about() {
+    let stack = Stack::start_with("drift.enabled = true\ndrift.confirm_after = \"100ms\"\n").await;
+    stack.grant_many(0, 2).await;
+    let (code, told_none, error) = told(&stack, "drift scan -o csv").await;
+    assert_eq!(code, Some(0), "{error}");
+    assert_eq!(told_none.lines().count(), 1 + 3, "{told_none}");
+    let outsider = Outsider::of(&stack);
+    for number in 1..=2 {
+        outsider.set(IMAGE, &recipient(number), true).await;
+    }
+    for number in 0..2 {
+        outsider.set(IMAGE, &nth_grant(number).shared_account_id, false).await;
+    }
+    let (code, _, error) = told(&stack, &format!("drift scan --account {ACCOUNT} --region {REGION}")).await;
+    assert_eq!(code, Some(10), "{error}");
+    assert!(error.contains("differ about 4 permissions"), "{error}");
+    let (code, listed, error) = told(&stack, "drift list -o csv").await;
+    assert_eq!((code, listed.lines().count()), (Some(0), 1 + 4), "{listed}{error}");
+
+    let image = format!("{ACCOUNT}/{REGION}/{IMAGE}");
+    let (first, second) = (nth_grant(0).shared_account_id, nth_grant(1).shared_account_id);
+    let refused = format!("drift adopt {image} -w {first} -m why");
+    let (code, _, error) = told(&stack, &refused).await;
+    assert_eq!(code, Some(7), "it is missing: {error}");
+    for (verb, with, resolution) in [
+        ("adopt", recipient(1), "ADOPTED"),
+        ("revoke", recipient(2), "REVOKED"),
+        ("restore", first.clone(), "RESTORED"),
+        ("accept", second.clone(), "ACCEPTED"),
+    ] {
+        let (code, _, error) = told(&stack, &format!("drift {verb} {image} -w {with} -m why")).await;
+        assert_eq!(code, Some(0), "{verb}: {error}");
+        let (code, shown, _) = told(&stack, &format!("drift show {image} -w {with}")).await;
+        assert_eq!(code, Some(0), "{shown}");
+        assert!(shown.contains(resolution), "{shown}");
+    }
+    assert_eq!(stack.shared_with(), [first, recipient(1)]);
+    let (code, _, error) = told(&stack, "drift scan").await;
+    assert_eq!(code, Some(0), "{error}");
+    let (_, resolved, _) = told(&stack, "drift list --resolved -o csv").await;
+    assert_eq!(resolved.lines().count(), 1 + 4, "{resolved}");
+    let (code, _, _) = told(&stack, &format!("drift show {image} -w 999999999999")).await;
+    assert_eq!(code, Some(3), "never found");
     stack.end().await;
 }

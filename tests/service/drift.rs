@@ -159,7 +159,8 @@ async fn a_read_that_ends_early_or_shows_the_past_proves_nothing() {
         behind: Staleness::Changes(20),
     };
     for fault in [
-        Fault::new(stale).calls(2),
+        // The past has one page.
+        Fault::new(stale).calls(1),
         Fault::new(Effect::CutShort).skip(1).calls(1),
         Fault::new(Effect::Garbage).skip(2).calls(1),
     ] {

@@ -1,9 +1,9 @@
 //! The comparison of AWS with the ledger: its progress, what it has seen once, and what it has found.
 //!
-//! [`scans`] has the progress for each account and Region, [`images`] what is known of one image before AWS is asked,
-//! and what a look at it showed, [`overview`] what they come to,
-//! [`requests`] what somebody asks for, and [`findings`] the confirmed differences. Findings are written by the committer only.
-//! Everything else here can be lost: the next scan sees it again.
+//! [`scans`] has the progress for each account and Region, and [`images`] what is known of one image before AWS is
+//! asked, and what a look at it showed. [`findings`] are the confirmed differences, [`overview`] what they come to, and
+//! [`requests`] what somebody asks for. Findings are written by the committer only. Everything else here can be lost:
+//! the next scan sees it again.
 
 pub mod findings;
 pub mod images;

@@ -50,14 +50,15 @@ pub(super) struct OperationContext<'a> {
 /// Reads the members, runs the operation, and returns the output.
 pub(super) type OperationFn = fn(&mut OperationContext<'_>, MemberReader<'_>) -> Result<Value, ApiError>;
 
-/// CloudTrail in values of X-Amz-Target.
-pub(super) const CLOUDTRAIL: &str = "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101";
+/// CloudTrail in values of X-Amz-Target. SDKs that are made from its Smithy model leave out the package.
+pub(super) const CLOUDTRAIL: &str = "CloudTrail_20131101";
+const CLOUDTRAIL_IN_FULL: &str = "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101";
 
 /// The service that a call is signed for, and the operation, of a value of X-Amz-Target.
 pub(super) fn find(target: &str) -> (&'static str, Option<OperationFn>) {
     match target.rsplit_once('.') {
-        Some((CLOUDTRAIL, "LookupEvents")) => ("cloudtrail", Some(lookup_events::run)),
-        Some((CLOUDTRAIL, _)) => ("cloudtrail", None),
+        Some((CLOUDTRAIL | CLOUDTRAIL_IN_FULL, "LookupEvents")) => ("cloudtrail", Some(lookup_events::run)),
+        Some((CLOUDTRAIL | CLOUDTRAIL_IN_FULL, _)) => ("cloudtrail", None),
         Some(("ResourceGroupsTaggingAPI_20170126", "GetResources")) => ("tagging", Some(get_resources::run)),
         Some(("ResourceGroupsTaggingAPI_20170126", _)) => ("tagging", None),
         Some(("WorkspacesService", name)) => ("workspaces", of_workspaces(name)),

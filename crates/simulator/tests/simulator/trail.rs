@@ -6,7 +6,11 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::harness::*;
 
+/// As boto3 sends it.
 const OPERATION: &str = "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents";
+
+/// As AWS's SDK for Rust sends it.
+const SHORT_OPERATION: &str = "CloudTrail_20131101.LookupEvents";
 
 /// A simulator whose events can be found at once.
 async fn start_prompt() -> Simulator {
@@ -18,10 +22,14 @@ async fn start_prompt() -> Simulator {
 }
 
 async fn lookup_as(sim: &Simulator, account: &str, region: &str, service: &str, body: &Value) -> Value {
+    call(sim, OPERATION, account, region, service, body).await
+}
+
+async fn call(sim: &Simulator, target: &str, account: &str, region: &str, service: &str, body: &Value) -> Value {
     let authorization = authorization(&format!("AKIA{account}"), region, service);
     let headers = [
         ("Content-Type", "application/x-amz-json-1.1"),
-        ("X-Amz-Target", OPERATION),
+        ("X-Amz-Target", target),
         ("X-Amz-Date", "20260131T000000Z"),
         ("Authorization", &authorization),
     ];
@@ -111,6 +119,15 @@ async fn a_share_is_an_event_with_who_when_from_where_and_what() {
         (&event["Username"], &event["ReadOnly"], &event["Resources"]),
         (&json!("simulator"), &json!("false"), &json!([]))
     );
+}
+
+#[tokio::test]
+async fn both_names_of_the_operation_are_known() {
+    let sim = start_prompt().await;
+    for (target, region) in [(OPERATION, FRANKFURT), (SHORT_OPERATION, VIRGINIA)] {
+        let answer = call(&sim, target, OWNER, region, "cloudtrail", &json!({})).await;
+        assert!(records(&answer).is_empty(), "{target}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Measures grants, next to a design without sharewarden and to lower bounds for any service.
 //!
-//! `cargo bench --bench grants [-- --seconds N --rounds N --quick --cell ACCOUNTSxCALLERS --turns FILE --policies DIR]` starts a
+//! `cargo bench --bench grants [-- --seconds N --rounds N --quick --cell ACCOUNTSxCALLERS --turns FILE --policies DIR --ends N]`
+//! starts a
 //! private Postgres (fsync on), the simulator and the service as separate processes. Callers run a closed loop on each
 //! workload, in turns within each round:
 //!
@@ -18,6 +19,9 @@
 //!
 //! With `--policies examples/policies/policies`, those policies permit the grants, and no role does.
 //!
+//! With `--ends N`, N shares end at the same second, while callers grant at half of the maximum rate of the cell. The bench prints
+//! their latency before and meanwhile, and how fast the shares end.
+//!
 //! Read `stack` (the processes), `load` (the loop), `workloads` and `usage` (their cost), in this order.
 
 #![allow(
@@ -29,6 +33,7 @@
     reason = "a bench: it may fail by panic, it prints, and it measures time"
 )]
 
+mod ends;
 mod load;
 mod policies;
 mod stack;
@@ -59,6 +64,8 @@ struct Options {
     turns: Option<File>,
     /// The folder of the policies that permit the grants. Without one, a role permits them.
     policies: Option<PathBuf>,
+    /// The number of shares that end at the same second. None: the other measurements.
+    ends: Option<u64>,
 }
 
 fn options() -> Options {
@@ -69,6 +76,7 @@ fn options() -> Options {
         cell: None,
         turns: None,
         policies: None,
+        ends: None,
     };
     let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
     while let Some(word) = words.next() {
@@ -88,9 +96,11 @@ fn options() -> Options {
                 options.cell = Some(numbers.unwrap_or_else(|| panic!("--cell takes ACCOUNTSxCALLERS")));
             }
             "--turns" => options.turns = Some(File::create(words.next().expect("--turns takes a file")).unwrap()),
+            "--ends" => options.ends = Some(number() as u64),
             "--policies" => options.policies = Some(words.next().expect("--policies takes a folder").into()),
             other => panic!(
-                "{other}: only --seconds N, --rounds N, --quick, --cell AxC, --turns FILE and --policies DIR are known"
+                "{other}: only --seconds N, --rounds N, --quick, --cell AxC, --turns FILE, --policies DIR and --ends N \
+                 are known"
             ),
         }
     }
@@ -150,6 +160,11 @@ async fn bench(options: &Options) {
     let cells = options.cell.as_ref().map_or(cells, std::slice::from_ref);
     let time = Duration::from_secs_f64(options.seconds);
 
+    if let Some(count) = options.ends {
+        let (accounts, in_flight) = options.cell.unwrap_or((100, 64));
+        ends::measure(&stack, accounts, in_flight, time, count).await;
+        return stack.stop().await;
+    }
     if let (Some(file), &[(accounts, in_flight)]) = (&options.turns, cells) {
         take_turns(&stack, file, options.rounds, accounts, Run::new(in_flight, time)).await;
         return stack.stop().await;

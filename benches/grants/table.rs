@@ -40,6 +40,11 @@ impl Row {
         format!("{per_second}/s, p99 {p99} ms, server {server} µs, Postgres {postgres} µs")
     }
 
+    /// The 99th percentile of the latency, in milliseconds.
+    pub(crate) fn p99(&self) -> f64 {
+        self.quantile(0.99)
+    }
+
     pub(crate) fn per_second(&self) -> f64 {
         self.operations as f64 / self.took.as_secs_f64()
     }

@@ -9,7 +9,7 @@ use sharewarden::{
     clock::Clock,
     config::DatabaseConfig,
     dev::postgres::{Cluster, ClusterSettings},
-    proto::v1::{GrantSharePermissionRequest, GrantSharePermissionResponse, change},
+    proto::v1::{GrantSharePermissionResponse, change},
     store::Database,
 };
 use sharewarden_testkit::{
@@ -655,14 +655,6 @@ async fn set_for_new_sessions(stack: &Stack, setting: &str) {
         .execute(&stack.pool)
         .await
         .unwrap();
-}
-
-fn other_accounts_grant() -> GrantSharePermissionRequest {
-    let mut request = grant();
-    request.account_id = OTHER_ACCOUNT.into();
-    request.image_id = "wsi-finance01".into();
-    request.shared_account_id = OTHER_RECIPIENT.into();
-    request
 }
 
 fn database_name(url: &str) -> &str {

@@ -9,6 +9,7 @@ use std::{
 };
 
 use aws_sdk_workspaces::config::{BehaviorVersion, Credentials, Region};
+use sharewarden::domain::Timestamp;
 use sharewarden_client::proto::v1::{
     GrantSharePermissionRequest, ListSharePermissionsRequest, RevokeSharePermissionRequest,
 };
@@ -79,6 +80,8 @@ pub(crate) struct Grants {
     kind: Kind,
     /// True if the recipients are accounts of the configuration, as policies demand.
     among_configured: bool,
+    /// When the shares end.
+    end: Option<pbjson_types::Timestamp>,
     /// The first recipient whose share is not revoked yet.
     revoked: Arc<AtomicU64>,
 }
@@ -95,18 +98,23 @@ impl Grants {
             accounts,
             kind,
             among_configured: stack.has_policies(),
+            end: None,
             revoked: Arc::new(AtomicU64::new(FIRST_TO_REVOKE)),
         }
     }
 
-    /// Makes what the run needs: a grant in each account, the shares to revoke, and the request to replay.
-    pub(crate) async fn warm_up(&self) {
-        let (first, count) = match self.kind {
-            Kind::Grant => (90_000_000_000, self.accounts as u64),
-            Kind::Revoke => (FIRST_TO_REVOKE, TO_REVOKE),
-            Kind::Replay => (0, 1),
-            Kind::Denied | Kind::List => return,
+    /// The same, with shares that end at this time.
+    pub(crate) fn until(self, end: Timestamp) -> Self {
+        let end = end.to_offset_date_time();
+        let end = pbjson_types::Timestamp {
+            seconds: end.unix_timestamp(),
+            nanos: 0,
         };
+        Self { end: Some(end), ..self }
+    }
+
+    /// Makes `count` grants, with numbers from `first` on.
+    pub(crate) async fn grant_many(&self, first: u64, count: u64) {
         let next = Arc::new(AtomicU64::new(first));
         let callers = (0..256).map(|_| {
             let (next, workload) = (next.clone(), self.clone());
@@ -123,6 +131,17 @@ impl Grants {
         for caller in callers.collect::<Vec<_>>() {
             caller.await.unwrap();
         }
+    }
+
+    /// Makes what the run needs: a grant in each account, the shares to revoke, and the request to replay.
+    pub(crate) async fn warm_up(&self) {
+        let (first, count) = match self.kind {
+            Kind::Grant => (90_000_000_000, self.accounts as u64),
+            Kind::Revoke => (FIRST_TO_REVOKE, TO_REVOKE),
+            Kind::Replay => (0, 1),
+            Kind::Denied | Kind::List => return,
+        };
+        self.grant_many(first, count).await;
     }
 
     fn client(&self, number: u64) -> ShareStub {
@@ -150,6 +169,7 @@ impl Grants {
             reason: REASON.into(),
             ticket: TICKET.into(),
             request_id: request_id.to_string(),
+            expire_time: self.end,
             ..Default::default()
         };
         self.client(number)

@@ -452,6 +452,15 @@ pub fn grant() -> GrantSharePermissionRequest {
     }
 }
 
+/// A grant in the other account, to its recipient.
+pub fn other_accounts_grant() -> GrantSharePermissionRequest {
+    let mut request = grant();
+    request.account_id = OTHER_ACCOUNT.into();
+    request.image_id = "wsi-finance01".into();
+    request.shared_account_id = OTHER_RECIPIENT.into();
+    request
+}
+
 /// A grant to recipient number `number`.
 pub fn nth_grant(number: usize) -> GrantSharePermissionRequest {
     let mut request = grant();

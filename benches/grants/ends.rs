@@ -14,7 +14,7 @@ use crate::{
 /// The first recipient whose share ends.
 const FIRST: u64 = 60_000_000_000;
 
-/// Time between the last grant with an end and the measurement before it.
+/// Time between the last grant with an end, the measurement before the ends, and the ends.
 const REST: Duration = Duration::from_secs(5);
 
 /// The shares whose end has come and that are still there.
@@ -33,7 +33,7 @@ pub(crate) async fn measure(stack: &Stack, accounts: usize, in_flight: usize, ti
     let end = clock.now() + granting + REST * 2 + time;
     grants.clone().until(end).grant_many(FIRST, count).await;
     stack.analyze_tables().await;
-    sleep_until(&clock, earlier(end, time + REST / 5)).await;
+    sleep_until(&clock, earlier(end, time + REST)).await;
     let paced = |time| Run::paced(in_flight, time, rate);
     let mut before = Row::default();
     before.add(stack.measure(paced(time), &grants).await);

@@ -145,10 +145,10 @@ async fn a_full_queue_of_a_lane_refuses_further_changes_as_overloaded() {
 }
 
 /// The lock of an account's ledger head. All commits of the account wait for it.
-struct LockedHead(PgConnection);
+pub(crate) struct LockedHead(PgConnection);
 
 impl LockedHead {
-    async fn of(account: &str, stack: &Stack) -> Self {
+    pub(crate) async fn of(account: &str, stack: &Stack) -> Self {
         let mut connection = PgConnection::connect(stack.database.url()).await.unwrap();
         sqlx::query("BEGIN").execute(&mut connection).await.unwrap();
         let held = sqlx::query("SELECT size FROM ledger WHERE account_id = $1 FOR UPDATE")
@@ -160,7 +160,7 @@ impl LockedHead {
         Self(connection)
     }
 
-    async fn release(mut self) {
+    pub(crate) async fn release(mut self) {
         sqlx::query("ROLLBACK").execute(&mut self.0).await.unwrap();
         self.0.close().await.unwrap();
     }

@@ -16,6 +16,7 @@ use tonic_types::StatusExt;
 use uuid::Uuid;
 
 use crate::{
+    callers::LockedHead,
     gauges::ReadMetrics,
     policy_record::{export, run},
 };
@@ -349,20 +350,15 @@ async fn a_policy_that_bounds_the_end_is_obeyed_and_each_decision_is_made_again_
 #[tokio::test]
 async fn while_an_account_is_locked_the_shares_of_others_end_and_then_its_own_do() {
     let stack = Stack::start().await;
-    let mut lock = stack.pool.begin().await.unwrap();
     granted(&stack, grant_for(2 * SECOND)).await;
-    sqlx::query("SELECT FROM ledger WHERE account_id = $1 FOR UPDATE")
-        .bind(ACCOUNT)
-        .execute(&mut *lock)
-        .await
-        .unwrap();
+    let lock = LockedHead::of(ACCOUNT, &stack).await;
     let mut other = other_accounts_grant();
     other.ttl = Some(Duration::from_secs(2 * SECOND).into());
     granted(&stack, other).await;
     let ended = "SELECT count(*) FROM change WHERE cause = 'EXPIRY' AND state = 'SUCCEEDED'";
     until(&stack.pool, ended, 1).await;
     assert_eq!(stack.shared_with(), [RECIPIENT], "the account is locked");
-    lock.rollback().await.unwrap();
+    lock.release().await;
     until(&stack.pool, ended, 2).await;
     assert_eq!(stack.shared_with(), [""; 0]);
     stack.end().await;

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use sharewarden::{
     clock::Clock,
-    domain::{ConfirmationBody, Justification, ReplicaId, transition::Command},
+    domain::{
+        Access, ConfirmationBody, Justification, Observation, PermissionKey, ReplicaId, ScanId, transition::Command,
+    },
     store::{Committer, Database, Notifications},
 };
 use sharewarden_client::proto::v1::{
@@ -102,11 +104,11 @@ async fn make_history(stack: &Stack) {
         .await
         .unwrap_err();
     supersede(stack).await;
-    confirm(stack).await;
+    record_without_callers(stack).await;
 }
 
-/// Records a confirmation.
-async fn confirm(stack: &Stack) {
+/// Records a confirmation, and a share past the service that AWS shows and then does not show any more.
+async fn record_without_callers(stack: &Stack) {
     let (config, clock) = (stack.config(""), Clock::system());
     let database = Database::new(&config.database, &clock).unwrap();
     let (work, _no_work) = tokio::sync::mpsc::unbounded_channel();
@@ -131,6 +133,22 @@ async fn confirm(stack: &Stack) {
     };
     let confirm = Command::Confirm(ACCOUNT.parse().unwrap(), body);
     committer.commit(confirm).await.unwrap();
+    for shown in [Access::Shared, Access::NotShared] {
+        let observation = Observation {
+            key: PermissionKey {
+                account: ACCOUNT.parse().unwrap(),
+                region: REGION.parse().unwrap(),
+                image: IMAGE.parse().unwrap(),
+                shared_account: "500000000099".parse().unwrap(),
+            },
+            shown,
+            first_seen_at: clock.now(),
+            seen_at: clock.now(),
+            scan_id: ScanId(clock.uuid()),
+            permission: None,
+        };
+        committer.commit(Command::Observe(observation)).await.unwrap();
+    }
     committer.close().await;
     database.close().await;
 }
@@ -177,6 +195,7 @@ pub(crate) async fn grant_to_many(stack: &Stack, numbers: std::ops::Range<u32>) 
 }
 
 /// The body of an entry that is about a change. For counted denials: their principal, and nothing else.
+/// For drift: the share.
 pub(crate) fn change(entry: &AuditEntry) -> Cow<'_, ChangeBody> {
     match &entry.body {
         Some(Body::Change(change)) => Cow::Borrowed(change),
@@ -184,11 +203,21 @@ pub(crate) fn change(entry: &AuditEntry) -> Cow<'_, ChangeBody> {
             principal: denials.principal.clone(),
             ..Default::default()
         }),
-        Some(Body::CheckpointConfirmed(_) | Body::DriftFound(_) | Body::DriftResolved(_)) => {
-            Cow::Owned(ChangeBody::default())
-        }
+        Some(Body::DriftFound(found)) => about(&found.region, &found.image_id, &found.shared_account_id),
+        Some(Body::DriftResolved(resolved)) => about(&resolved.region, &resolved.image_id, &resolved.shared_account_id),
+        Some(Body::CheckpointConfirmed(_)) => Cow::Owned(ChangeBody::default()),
         None => panic!("an entry without a body: {entry:?}"),
     }
+}
+
+/// The share of a difference between AWS and the ledger.
+fn about(region: &str, image: &str, recipient: &str) -> Cow<'static, ChangeBody> {
+    Cow::Owned(ChangeBody {
+        region: region.into(),
+        image_id: image.into(),
+        shared_account_id: recipient.into(),
+        ..Default::default()
+    })
 }
 
 /// The account and the index of an entry.

@@ -6,8 +6,8 @@ use fastrand::Rng;
 use sharewarden::{
     clock::Clock,
     domain::{
-        Access, Action, ChangeFailure, ConfirmationBody, DenialsBody, EntryKind, FailureReason, Intent, PermissionKey,
-        Timestamp,
+        Access, Action, ChangeFailure, ConfirmationBody, DenialsBody, EntryKind, FailureReason, Intent, Observation,
+        PermissionKey, ScanId, Timestamp,
         transition::{Command, WorkOutcome},
     },
     store::summaries::{self, Counting},
@@ -48,8 +48,8 @@ async fn summaries_equal_a_recount_after_random_batches_of_several_accounts() {
         .unwrap();
     assert_eq!(
         kinds,
-        2 * EntryKind::ALL.len() as i64 - 2,
-        "every kind has occurred with both actions, and counted denials and confirmations without one"
+        2 * EntryKind::ALL.len() as i64 - 4,
+        "every kind has occurred with both actions; counted denials, confirmations and drift without one"
     );
     assert_summaries_are_exact(&store.pool, &store.database).await;
     store.close().await;
@@ -134,6 +134,7 @@ fn any_request(random: &mut Rng) -> Command {
         0 => Command::RecordDenials(intent.key.account, Arc::new(denials(&intent))),
         1 | 2 => deny(intent),
         3 => Command::Confirm(intent.key.account, confirmation(&intent)),
+        4 => Command::Observe(observation(intent.key.clone(), random)),
         _ => Command::Open(intent),
     }
 }
@@ -144,6 +145,22 @@ fn confirmation(intent: &Intent) -> ConfirmationBody {
         justification: intent.justification.clone(),
         root: [7; 32],
         tree_size: 1,
+    }
+}
+
+/// What AWS shows of a share that no caller asks for.
+fn observation(key: PermissionKey, random: &mut Rng) -> Observation {
+    let now = Clock::system().now();
+    Observation {
+        key: PermissionKey {
+            shared_account: "500000000099".parse().unwrap(),
+            ..key
+        },
+        shown: [Access::Shared, Access::NotShared][random.usize(..2)],
+        first_seen_at: now,
+        seen_at: now,
+        scan_id: ScanId(uuid::Uuid::from_u128(7)),
+        permission: None,
     }
 }
 

@@ -19,8 +19,8 @@
 //!
 //! With `--policies examples/policies/policies`, those policies permit the grants, and no role does.
 //!
-//! With `--ends N`, N shares end at the same second, while callers grant at half of the maximum rate of the cell. The bench prints
-//! their latency before and meanwhile, and how fast the shares end.
+//! With `--ends N`, N shares end at the same second, while callers grant at half of the maximum rate of the cell. The bench
+//! prints their latency before and meanwhile, and how fast the shares end.
 //!
 //! Read `stack` (the processes), `load` (the loop), `workloads` and `usage` (their cost), in this order.
 

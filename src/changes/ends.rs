@@ -2,7 +2,7 @@
 //!
 //! Every replica runs it, so that a replica that stops delays no end. The committer checks each revoke again: a share that was
 //! renewed, or whose end another replica carries out, is left alone. The revokes take no lease here. Recovery claims them as the
-//! forwarder has room, so that many ends at once do not delay callers.
+//! forwarder has room. Many ends at once still delay callers: see docs/performance.md.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

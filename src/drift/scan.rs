@@ -137,7 +137,7 @@ impl Steps {
         if next.failures == 0 {
             tracing::warn!(
                 account_id = %key.account, region = %key.region, image_id = %key.image, error = error.words(),
-                "AWS does not say with whom an image is shared; it is asked again"
+                "AWS did not list the permissions of an image; the scan reads it again later"
             );
         }
         Ok(Ok(()))

@@ -20,8 +20,7 @@ const JOINABLE_PART: u32 = 100;
 const JOINABLE_TIME: Duration = Duration::from_mins(1);
 
 impl AccountState {
-    /// Accepts the revoke of a share at its end. It takes no lease, so that many ends at once wait as due work, and callers go
-    /// first.
+    /// Accepts the revoke of a share at its end. It takes no lease, so that many ends at once wait as due work.
     pub(super) fn end_share(
         &mut self,
         intent: Arc<Intent>,

@@ -209,7 +209,7 @@ pub async fn save(
     Ok(())
 }
 
-/// Notes that an image could not be read completely. It is looked at again after `delay`.
+/// Notes that an image could not be read completely. The scan reads it again after `delay`.
 ///
 /// # Errors
 /// When Postgres does not answer.

@@ -2,7 +2,7 @@
 //!
 //! Every replica runs it, so that a replica that stops delays no end. The committer checks each revoke again: a share that was
 //! renewed, or whose end another replica carries out, is left alone. The revokes take no lease here. Recovery claims them as the
-//! forwarder has room. Many ends at once still delay callers: see docs/performance.md.
+//! forwarder has room. Both are commands in the background: many ends at once delay no caller.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -13,6 +13,7 @@ use crate::{
         AccountId, Action, Cause, ChangeId, Intent, Justification, PermissionKey, Principal, RequestId, Timestamp,
         transition::{Command, CommandReply},
     },
+    forwarder::Forwarder,
     store::{CommitError, StoreError, ends},
     worker::{NextRound, Trigger, Worker},
 };
@@ -30,9 +31,6 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The most ends that are submitted together.
 const BATCH: u32 = 500;
-
-/// How long a commit may take. The ends of an account that does not answer then wait for the next round, and others go on.
-const BATCH_TIME: Duration = Duration::from_secs(2);
 
 /// No share is ended while the clocks of the database and the replica differ by more than this: one of them is wrong.
 const MAX_CLOCK_DIFFERENCE: Duration = Duration::from_secs(60);
@@ -58,8 +56,8 @@ pub enum EndsError {
     Commit {
         /// The account. There may be others.
         account: AccountId,
-        /// Why. None if it takes too long.
-        source: Option<CommitError>,
+        /// Why.
+        source: CommitError,
     },
 }
 
@@ -74,40 +72,36 @@ impl Ends {
 
     /// Submits the ends. Returns the accounts that did not accept one, each with a reason.
     async fn submit(&self, shares: Vec<(PermissionKey, ChangeId)>) -> BTreeMap<AccountId, EndsError> {
-        let mut submitted = JoinSet::new();
+        let mut accounts: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (key, ending) in shares {
-            let (committer, intent) = (self.0.committer.clone(), Arc::new(self.intent(key)));
+            accounts
+                .entry(key.account)
+                .or_default()
+                .push((self.intent(key), ending));
+        }
+        let mut submitted = JoinSet::new();
+        for (account, ends) in accounts {
+            let ChangeService {
+                committer, forwarder, ..
+            } = self.0.clone();
             submitted.spawn(async move {
-                let commit = committer.commit_with_backpressure(Command::End(intent.clone(), ending));
-                // What is not answered in time may still be committed.
-                let reply = tokio::time::timeout(BATCH_TIME, commit).await;
-                (intent, ending, reply)
+                let commands = ends.into_iter().map(|(intent, ending)| {
+                    let intent = Arc::new(intent);
+                    ((intent.clone(), ending), Command::End(intent, ending))
+                });
+                let submitted = committer.commit_all_in_background(commands, |(intent, ending), reply| {
+                    if matches!(reply, CommandReply::Opened(_)) {
+                        accepted(&forwarder, &intent, ending);
+                    }
+                });
+                (account, submitted.await)
             });
         }
-        let mut failed = BTreeMap::new();
-        for (intent, ending, reply) in submitted.join_all().await {
-            let account = intent.key.account;
-            let source = match reply {
-                Ok(Ok((CommandReply::Opened(_), _))) => {
-                    self.accepted(&intent, ending);
-                    continue;
-                }
-                Ok(Ok(_)) => continue,
-                Ok(Err(error)) => Some(error),
-                Err(_) => None,
-            };
-            failed.insert(account, EndsError::Commit { account, source });
-        }
+        let failed = submitted.join_all().await.into_iter();
+        let failed = failed.filter_map(|(account, submitted)| Some((account, submitted.err()?)));
         failed
-    }
-
-    fn accepted(&self, intent: &Intent, ending: ChangeId) {
-        let key = &intent.key;
-        tracing::info!(
-            account_id = %key.account, change_id = %intent.change_id, ended_change_id = %ending,
-            "a share has reached its end, and is revoked"
-        );
-        self.0.forwarder.look_for_due(key.account, &key.region);
+            .map(|(account, source)| (account, EndsError::Commit { account, source }))
+            .collect()
     }
 
     fn intent(&self, key: PermissionKey) -> Intent {
@@ -138,6 +132,15 @@ impl Ends {
             false => Ok(()),
         }
     }
+}
+
+fn accepted(forwarder: &Forwarder, intent: &Intent, ending: ChangeId) {
+    let key = &intent.key;
+    tracing::info!(
+        account_id = %key.account, change_id = %intent.change_id, ended_change_id = %ending,
+        "a share has reached its end, and is revoked"
+    );
+    forwarder.look_for_due(key.account, &key.region);
 }
 
 impl Worker for Ends {

@@ -16,8 +16,11 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::{
-    domain::{AccountId, PermissionKey, Region, transition::Command},
-    store::{StoreError, due},
+    domain::{AccountId, Region, transition::Command},
+    store::{
+        CommitError, StoreError,
+        due::{self, Due},
+    },
     worker::{NextRound, Trigger, Worker},
 };
 
@@ -93,18 +96,19 @@ impl Forwarder {
                     limit,
                 )
                 .await
+                .map(|keys| keys.into_iter().map(|key| Due { key, reads: false }).collect())
             }
             ClaimLimit::None => return self.wait_for_scan(endpoint, until_retry).await,
         };
         match due {
-            Ok(keys) => {
+            Ok(due) => {
                 let (ClaimLimit::Due(limit) | ClaimLimit::BudgetSpent(limit)) = claim_limit else {
                     return;
                 };
-                if keys.len() >= limit as usize {
+                if due.len() >= limit as usize {
                     endpoint.dispatcher().request_scan();
                 }
-                self.claim(endpoint, keys).await;
+                self.claim(endpoint, due).await;
             }
             Err(error) => {
                 tracing::warn!(error = &error as &dyn Error, "{CANNOT_FIND_DUE}");
@@ -116,20 +120,20 @@ impl Forwarder {
 
     /// Due changes, shared fairly between images. For each image that will be read anyway, it adds other due changes that the
     /// read answers.
-    async fn due(&self, endpoint: &Endpoint, limit: u32) -> Result<Vec<PermissionKey>, StoreError> {
+    async fn due(&self, endpoint: &Endpoint, limit: u32) -> Result<Vec<Due>, StoreError> {
         let database = &self.0.database;
-        let due = due::due(database, endpoint.account, &endpoint.region, limit).await?;
+        let mut due = due::due(database, endpoint.account, &endpoint.region, limit).await?;
         let to_read: BTreeSet<_> = due.iter().filter(|due| due.reads).map(|due| &due.key.image).collect();
         let images: Vec<_> = to_read.into_iter().cloned().collect();
-        let mut keys: Vec<_> = due.into_iter().map(|due| due.key).collect();
         let per_image = u32::try_from(images.len().max(1)).unwrap_or(u32::MAX);
         let shared_limit = endpoint.dispatcher().shared_claim_limit() / per_image;
         if shared_limit > 0 && !images.is_empty() {
-            let named: HashSet<_> = keys.iter().cloned().collect();
+            let named: HashSet<_> = due.iter().map(|due| due.key.clone()).collect();
             let more = due::due_to_read(database, endpoint.account, &endpoint.region, &images, shared_limit).await?;
-            keys.extend(more.into_iter().filter(|key| !named.contains(key)));
+            let more = more.into_iter().filter(|key| !named.contains(key));
+            due.extend(more.map(|key| Due { key, reads: true }));
         }
-        Ok(keys)
+        Ok(due)
     }
 
     async fn wait_for_scan(&self, endpoint: &Endpoint, at_most: Option<Duration>) {
@@ -143,24 +147,32 @@ impl Forwarder {
     }
 
     /// Claims changes. Two replicas may find the same change; the committer gives its lease to one of them.
-    async fn claim(&self, endpoint: &Endpoint, keys: Vec<PermissionKey>) {
-        if keys.is_empty() {
+    async fn claim(&self, endpoint: &Endpoint, due: Vec<Due>) {
+        if due.is_empty() {
             return;
         }
-        let (account, region, found) = (&endpoint.account, &endpoint.region, keys.len());
+        let (account, region, found) = (&endpoint.account, &endpoint.region, due.len());
         let span = tracing::info_span!("recover", account_id = %account, cloud.region = %region, found);
         let claims = async {
             tracing::debug!("claiming due changes that have no lease");
-            let mut claims = JoinSet::new();
-            for key in keys {
-                let committer = self.0.committer.clone();
-                let claim = async move { committer.commit_with_backpressure(Command::Claim(key)).await.err() };
-                claims.spawn(claim.in_current_span());
-            }
-            if let Some(error) = claims.join_all().await.into_iter().flatten().next() {
+            let (to_read, to_call): (Vec<_>, Vec<_>) = due.into_iter().partition(|due| due.reads);
+            let result = self.claim_together(to_read).await;
+            let claims = to_call.into_iter().map(|due| ((), Command::Claim(due.key)));
+            if let Err(error) = result.and(self.0.committer.commit_all_in_background(claims, |(), _| {}).await) {
                 tracing::warn!(%error, "some claims failed; recovery will retry");
             }
         };
         claims.instrument(span).await;
+    }
+
+    /// Claims changes that start with a read, all at once: those of an image share the read if they are queued together.
+    async fn claim_together(&self, due: Vec<Due>) -> Result<(), CommitError> {
+        let mut claims = JoinSet::new();
+        for Due { key, .. } in due {
+            let committer = self.0.committer.clone();
+            let claim = async move { committer.commit_with_backpressure(Command::Claim(key)).await.err() };
+            claims.spawn(claim.in_current_span());
+        }
+        claims.join_all().await.into_iter().flatten().next().map_or(Ok(()), Err)
     }
 }

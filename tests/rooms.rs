@@ -139,6 +139,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "forwarder",
             "workspaces",
             "clock",
+            "telemetry",
             "worker",
         ],
     ),

@@ -20,6 +20,10 @@ const REST: Duration = Duration::from_secs(5);
 /// The shares whose end has come and that are still there.
 const LEFT: &str = "SELECT count(*) FROM share_permission WHERE expire_time <= now()";
 
+/// How long after its end the last share was submitted to be revoked, in seconds.
+const SUBMITTED: &str =
+    "SELECT extract(epoch FROM max(c.created_at) - $1)::float8 FROM change AS c WHERE c.cause = 'EXPIRY'";
+
 /// Measures callers before `count` shares end, and until all of them have ended.
 pub(crate) async fn measure(stack: &Stack, accounts: usize, in_flight: usize, time: Duration, count: u64) {
     let grants = Grants::new(stack, accounts, Kind::Grant).await;
@@ -50,10 +54,17 @@ pub(crate) async fn measure(stack: &Stack, accounts: usize, in_flight: usize, ti
         eprintln!("after {:.0?}: {ended} shares have ended", begun.elapsed());
     }
     let took = begun.elapsed();
+    let submitted: Option<f64> = sqlx::query_scalar(SUBMITTED)
+        .bind(end.to_offset_date_time())
+        .fetch_one(&stack.pool)
+        .await
+        .unwrap();
     println!("callers at {rate:.0}/s, meanwhile: {}", meanwhile.in_short());
     println!(
-        "{count} shares ended in {took:.1?}, {:.0}/s; p99 of the callers {:.2} times that of before",
+        "{count} shares ended in {took:.1?}, {:.0}/s, the last revoke submitted after {:.1} s; p99 of the callers {:.2} times that of \
+         before",
         count as f64 / took.as_secs_f64(),
+        submitted.unwrap_or_default(),
         meanwhile.p99() / before.p99()
     );
 }

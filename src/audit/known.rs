@@ -51,6 +51,11 @@ impl KnownCheckpoints {
         self.lock().get(&account).map(|known| (known.size, known.root))
     }
 
+    /// The size of the largest checkpoint of a ledger.
+    pub fn size_of(&self, account: AccountId) -> Option<u64> {
+        self.of(account).map(|(size, _)| size)
+    }
+
     /// The signed notes, to tell them to other replicas.
     pub(super) fn notes(&self) -> Vec<String> {
         self.lock().values().map(|known| known.note.clone()).collect()

@@ -10,18 +10,15 @@ use tokio::task::JoinSet;
 
 use crate::{
     domain::{
-        AccountId, Action, Cause, ChangeId, Intent, Justification, PermissionKey, Principal, RequestId, Timestamp,
+        AccountId, Action, Cause, ChangeId, Intent, PermissionKey, Timestamp,
         transition::{Command, CommandReply},
     },
     forwarder::Forwarder,
-    store::{CommitError, StoreError, ends},
+    store::{Background, CommitError, StoreError, ends},
     worker::{NextRound, Trigger, Worker},
 };
 
 use super::ChangeService;
-
-/// The principal of changes that the service itself asks for. No caller may have this name.
-pub const ACTOR: &str = "sharewarden";
 
 /// What the revoke at an end says. The grant that ends has the reason of a person.
 const REASON: &str = "the end of the share was reached";
@@ -31,6 +28,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The most ends that are submitted together.
 const BATCH: u32 = 500;
+
+/// The most ends that are committed at the same time. They are submitted faster than recovery claims them (P12).
+const AT_ONCE: usize = 48;
 
 /// No share is ended while the clocks of the database and the replica differ by more than this: one of them is wrong.
 const MAX_CLOCK_DIFFERENCE: Duration = Duration::from_secs(60);
@@ -62,34 +62,35 @@ pub enum EndsError {
 }
 
 /// Revokes shares at their end.
-pub struct Ends(ChangeService);
+pub struct Ends {
+    changes: ChangeService,
+    commits: Background,
+}
 
 impl Ends {
     /// The worker, with the parts of the server that submit changes.
     pub fn new(changes: ChangeService) -> Self {
-        Self(changes)
+        let commits = changes.committer.in_background(AT_ONCE);
+        Self { changes, commits }
     }
 
     /// Submits the ends. Returns the accounts that did not accept one, each with a reason.
     async fn submit(&self, shares: Vec<(PermissionKey, ChangeId)>) -> BTreeMap<AccountId, EndsError> {
         let mut accounts: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (key, ending) in shares {
-            accounts
-                .entry(key.account)
-                .or_default()
-                .push((self.intent(key), ending));
+            let (account, id) = (key.account, self.changes.clock.uuid());
+            let intent = Intent::of_service(id, key, Action::Revoke, Cause::Expiry, REASON);
+            accounts.entry(account).or_default().push((intent, ending));
         }
         let mut submitted = JoinSet::new();
         for (account, ends) in accounts {
-            let ChangeService {
-                committer, forwarder, ..
-            } = self.0.clone();
+            let (commits, forwarder) = (self.commits.clone(), self.changes.forwarder.clone());
             submitted.spawn(async move {
                 let commands = ends.into_iter().map(|(intent, ending)| {
                     let intent = Arc::new(intent);
                     ((intent.clone(), ending), Command::End(intent, ending))
                 });
-                let submitted = committer.commit_all_in_background(commands, |(intent, ending), reply| {
+                let submitted = commits.commit_all(commands, |(intent, ending), reply| {
                     if matches!(reply, CommandReply::Opened(_)) {
                         accepted(&forwarder, &intent, ending);
                     }
@@ -104,29 +105,8 @@ impl Ends {
             .collect()
     }
 
-    fn intent(&self, key: PermissionKey) -> Intent {
-        let valid = "a constant follows its rule";
-        let change_id = ChangeId(self.0.clock.uuid());
-        Intent {
-            change_id,
-            request_id: RequestId(change_id.0),
-            key,
-            action: Action::Revoke,
-            cause: Cause::Expiry,
-            principal: ACTOR.parse::<Principal>().expect(valid),
-            authentication: None,
-            decision: None,
-            justification: Justification {
-                reason: REASON.parse().expect(valid),
-                ticket: None,
-            },
-            end: None,
-            trace_id: None,
-        }
-    }
-
     fn check_clocks(&self, database: Timestamp) -> Result<(), EndsError> {
-        let replica = self.0.clock.now();
+        let replica = self.changes.clock.now();
         match database.since(replica).max(replica.since(database)) > MAX_CLOCK_DIFFERENCE {
             true => Err(EndsError::ClocksDiffer { database, replica }),
             false => Ok(()),
@@ -156,7 +136,7 @@ impl Worker for Ends {
         let mut failed = BTreeMap::new();
         loop {
             let apart_from: Vec<_> = failed.keys().copied().collect();
-            let due = ends::due(&self.0.database, &apart_from, BATCH).await?;
+            let due = ends::due(&self.changes.database, &apart_from, BATCH).await?;
             self.check_clocks(due.now)?;
             let is_last = due.shares.len() < BATCH as usize;
             failed.append(&mut self.submit(due.shares).await);

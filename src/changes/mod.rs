@@ -24,7 +24,7 @@ use crate::{
 };
 
 pub use denials::Denials;
-pub use ends::{ACTOR, Ends, EndsError};
+pub use ends::{Ends, EndsError};
 pub use error::{Error, UnsuccessfulChange};
 pub use explain::PolicyExplanation;
 pub use read::{ChangePage, PermissionPage};

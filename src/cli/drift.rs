@@ -10,6 +10,7 @@ use super::{
     cell::{Cell, TableRow},
     connection::{Client, DriftStub},
     console::Console,
+    drift_baseline::{self, BaselineCommand},
     ends::EndArgs,
     failure::{Exit, Failure, Stop},
     format::{difference, drift_resolution, rfc3339},
@@ -81,6 +82,9 @@ pub enum DriftCommand {
         "sharewarden drift accept 111122223333/eu-central-1/wsi-basewin11 -w 000011112222 -m 'image was deleted' -t CHG-3",
     ]))]
     Accept(GrantRevokeArgs),
+    /// Let the service revoke unrecorded shares of an account without a caller, or not
+    #[command(subcommand)]
+    Baseline(BaselineCommand),
 }
 
 /// Arguments of `drift scan`.
@@ -140,6 +144,7 @@ pub(super) async fn run(
             expect(options, client, &args, DriftDifference::MissingShare).await?;
             grant_revoke::grant(options, client, args, EndArgs::default(), console).await
         }
+        DriftCommand::Baseline(command) => drift_baseline::run(options, client, command, console).await,
         DriftCommand::Accept(args) => {
             expect(options, client, &args, DriftDifference::MissingShare).await?;
             grant_revoke::revoke(options, client, args, console).await

@@ -4,10 +4,11 @@ use clap::Args;
 
 use super::{cell::Cell, text::lines};
 use crate::proto::v1::{
-    Change, ChangeBody, CheckpointConfirmedBody, GrantSharePermissionRequest, RevokeSharePermissionRequest,
+    Change, ChangeBody, CheckpointConfirmedBody, ConfirmDriftBaselineRequest, DriftBaselineBody,
+    GrantSharePermissionRequest, RevokeSharePermissionRequest, WithdrawDriftBaselineRequest,
 };
 
-/// The options of `grant` and `revoke` that justify the change.
+/// The options that justify a change, or another decision on record.
 #[derive(Debug, Clone, Args)]
 pub struct JustificationArgs {
     /// The reason, for the audit history: 1 to 1024 characters. It is stored until its month is deleted, so write no personal
@@ -42,9 +43,12 @@ macro_rules! texts {
 
         texts!(@request GrantSharePermissionRequest: $($name)+);
         texts!(@request RevokeSharePermissionRequest: $($name)+);
+        texts!(@request ConfirmDriftBaselineRequest: $($name)+);
+        texts!(@request WithdrawDriftBaselineRequest: $($name)+);
         texts!(@answer Change: $($name)+);
         texts!(@answer ChangeBody: $($name)+);
         texts!(@answer CheckpointConfirmedBody: $($name)+);
+        texts!(@answer DriftBaselineBody: $($name)+);
     };
     (@request $request:ident: $($name:ident)+) => {
         /// Sets the justification; all other fields are empty.

@@ -385,6 +385,11 @@ pub struct AccountConfig {
     /// (`groups.name`). A name in it begins with a letter.
     #[serde(with = "parse::share_with")]
     pub share_with: ShareWithConfig,
+    /// What to do with a share that AWS has and the ledger does not: `report` it, or also `revoke` it. Nothing is revoked
+    /// before an operator confirms a baseline (`sharewarden drift baseline confirm`), and after a restore or a failover of the
+    /// database the baseline must be confirmed again. Default `report`.
+    #[serde(default)]
+    pub on_drift: OnDrift,
     /// The role to assume for this account, such as `arn:aws:iam::111122223333:role/sharewarden`. It must belong to the account.
     /// Default: none; the service's own credentials are used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -399,6 +404,17 @@ pub struct AccountConfig {
     /// The URL of WorkSpaces for this account. Default: `aws.endpoint_url`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint_url: Option<String>,
+}
+
+/// What to do with an unrecorded share.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnDrift {
+    /// Report it.
+    #[default]
+    Report,
+    /// Report it, and revoke it.
+    Revoke,
 }
 
 /// The accounts that may receive an account's images, as they are written.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::{
     Access, Attempt, Authentication, Basis, ChangeId, Decision, Justification, PermissionKey, Principal, RequestId,
     ShareEnd, Timestamp, TraceId,
@@ -45,8 +47,14 @@ pub enum Cause {
     Caller,
     /// The end of a share was reached.
     Expiry,
+    /// AWS had a share that the ledger did not, and the account is configured so that such shares are revoked.
+    Drift,
 }
-names!(Cause { Caller = "CALLER", Expiry = "EXPIRY" });
+names!(Cause {
+    Caller = "CALLER",
+    Expiry = "EXPIRY",
+    Drift = "DRIFT"
+});
 
 /// The state of a change: `Pending`, then exactly one of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -163,6 +171,35 @@ impl Intent {
                 ..repeated.clone()
             }),
             (_, repeated) => repeated.clone(),
+        }
+    }
+}
+
+/// The principal of changes that the service itself asks for. No caller may have this name.
+pub const ACTOR: &str = "sharewarden";
+
+impl Intent {
+    /// A change that the service itself asks for. Its id is that of its request too.
+    ///
+    /// # Panics
+    /// If `reason`, a constant, breaks the rule of reasons.
+    pub fn of_service(id: Uuid, key: PermissionKey, action: Action, cause: Cause, reason: &str) -> Self {
+        let valid = "a constant follows its rule";
+        Self {
+            change_id: ChangeId(id),
+            request_id: RequestId(id),
+            key,
+            action,
+            cause,
+            principal: ACTOR.parse().expect(valid),
+            authentication: None,
+            decision: None,
+            justification: Justification {
+                reason: reason.parse().expect(valid),
+                ticket: None,
+            },
+            end: None,
+            trace_id: None,
         }
     }
 }

@@ -49,6 +49,12 @@ impl DriftDifference {
     }
 }
 
+/// The most unrecorded shares of an account with this number of recorded shares that are revoked within a day without a caller.
+/// If more are found, something else is wrong, and none is revoked.
+pub fn brake_limit(shares: u64) -> u64 {
+    (shares / 10).max(10)
+}
+
 /// What became of a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DriftResolution {

@@ -37,8 +37,8 @@ pub use claims::{Claim, ClaimName, Claims};
 pub use decision::{Decision, PolicyDigest, PolicyId};
 pub use drift::{DriftDifference, DriftFinding, DriftResolution, Observation, PermissionStamp, ResolvedDrift};
 pub use entry::{
-    ChangeBody, ConfirmationBody, DenialsBody, DriftFoundBody, DriftResolvedBody, Entry, EntryBody, EntryColumns,
-    EntryKind, OcsfStatus, ShareEffect, UnknownBody,
+    ChangeBody, ConfirmationBody, DenialsBody, DriftBaselineBody, DriftFoundBody, DriftResolvedBody, Entry, EntryBody,
+    EntryColumns, EntryKind, OcsfStatus, ShareEffect, UnknownBody,
 };
 pub use id::{ChangeId, ImageId, Principal, Region, ReplicaId, RequestId, ScanId, TraceId};
 pub use justification::{Justification, Reason, Ticket};

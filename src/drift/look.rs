@@ -46,7 +46,7 @@ impl DriftParts {
         for observation in compared.confirmed {
             let (account, recipient) = (observation.key.account, observation.key.shared_account);
             let command = Command::Observe(observation.clone());
-            match self.committer.commit_in_background(command).await {
+            match self.commits.commit(command).await {
                 Ok(reply) => {
                     report(&reply, &observation.key.to_string(), observation.shown.as_str());
                     look.over.push(recipient);

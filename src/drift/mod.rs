@@ -3,7 +3,8 @@
 //! Read in this order. This file is the worker of each replica: it claims accounts and Regions that have something to do. `scan`
 //! takes the next steps of one of them, under a lease: it begins a scan, looks at images, and ends the scan. `look` reads one
 //! image from AWS, and submits what it saw twice. `compare` decides what a look means; it is pure. `pace` reads AWS at the pace
-//! that grants and revokes leave. `queries` answers callers.
+//! that grants and revokes leave. `queries` answers
+//! callers. `revoke` is a worker of its own: it revokes unrecorded shares where an operator wants that.
 //!
 //! A scan that failed, or an image whose pages were not all read, proves nothing. The committer decides again about everything
 //! that is submitted ([`transition`](crate::domain::transition)).
@@ -12,6 +13,7 @@ mod compare;
 mod look;
 mod pace;
 mod queries;
+mod revoke;
 mod scan;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -23,12 +25,13 @@ use crate::{
     config::DriftConfig,
     domain::{AccountId, Region, ReplicaId},
     forwarder::Forwarder,
-    store::{Committer, Database, StoreError, drift::scans},
+    store::{Background, Database, StoreError, drift::scans},
     worker::{NextRound, Trigger, Worker},
     workspaces::WorkSpaces,
 };
 
-pub use queries::{DriftError, DriftQueries, FindingPage};
+pub use queries::{BaselineChange, DriftError, DriftQueries, FindingPage};
+pub use revoke::{DriftRevokeError, DriftRevokes, KnownSize};
 use scan::{LEASE, Steps};
 
 /// How often a replica looks for something to do.
@@ -45,8 +48,8 @@ const ROUNDS_TO_UNSERVED: u32 = 300;
 pub struct DriftParts {
     /// Has the progress, and what is known of images.
     pub database: Database,
-    /// Records findings.
-    pub committer: Committer,
+    /// Records findings, and revokes unrecorded shares.
+    pub commits: Background,
     /// Reads AWS.
     pub workspaces: WorkSpaces,
     /// Tells when AWS may be read.

@@ -3,15 +3,22 @@
 use std::sync::Arc;
 
 use crate::{
-    domain::{AccountId, DriftFinding, PermissionKey, Region},
+    domain::{
+        AccountId, DriftBaselineBody, DriftFinding, PermissionKey, Region,
+        transition::{Command, CommandReply},
+    },
     store::{
-        Database, StoreError,
+        CommitError, Committer, Database, StoreError,
         drift::{
+            baselines::{self, BaselineStatus},
             findings::{self, FindingFilter},
             requests::{self, RequestedScan, ScanProgress},
         },
     },
+    telemetry::DriftRevocation,
 };
+
+use super::revoke;
 
 /// Why a caller gets no answer about drift.
 #[derive(Debug, thiserror::Error)]
@@ -22,9 +29,15 @@ pub enum DriftError {
     /// Nothing is compared yet: the schema still admits builds that know no drift, or no replica compares.
     #[error("nothing is compared yet")]
     NotCompared,
+    /// The schema still admits builds that do not know baselines.
+    #[error("no baseline can be confirmed yet")]
+    BaselineNotAdmitted,
     /// The store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// An operator's decision was not recorded, or it is not known whether it was.
+    #[error("the decision is not known to be recorded")]
+    Commit(#[from] CommitError),
 }
 
 /// A page of findings.
@@ -36,20 +49,80 @@ pub struct FindingPage {
     pub next: Option<PermissionKey>,
 }
 
+/// An operator's decision about the unrecorded shares of an account.
+#[derive(Debug, Clone)]
+pub struct BaselineChange {
+    /// Whose unrecorded shares it is about.
+    pub account: AccountId,
+    /// What is decided, by whom and why.
+    pub body: DriftBaselineBody,
+}
+
 /// Answers callers about drift. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct DriftQueries {
     database: Database,
+    committer: Committer,
     endpoints: Arc<[(AccountId, Region)]>,
+    /// The accounts whose unrecorded shares are to be revoked.
+    revoking: Arc<[AccountId]>,
 }
 
 impl DriftQueries {
-    /// Answers about these accounts and Regions, which are configured.
-    pub fn new(database: Database, endpoints: impl IntoIterator<Item = (AccountId, Region)>) -> Self {
+    /// Answers about these accounts and Regions, which are configured. In the accounts `revoking`, unrecorded shares are to be
+    /// revoked.
+    pub fn new(
+        database: Database,
+        committer: Committer,
+        endpoints: impl IntoIterator<Item = (AccountId, Region)>,
+        revoking: impl IntoIterator<Item = AccountId>,
+    ) -> Self {
         Self {
             database,
+            committer,
             endpoints: endpoints.into_iter().collect(),
+            revoking: revoking.into_iter().collect(),
         }
+    }
+
+    /// Whether unrecorded shares of a configured account are revoked. None if the configuration says that they are reported.
+    ///
+    /// # Errors
+    /// [`DriftError`].
+    pub async fn baseline(&self, account: AccountId) -> Result<(BaselineStatus, Option<DriftRevocation>), DriftError> {
+        if !self.endpoints.iter().any(|endpoint| endpoint.0 == account) {
+            return Err(DriftError::NotConfigured);
+        }
+        let status = baselines::of(&self.database, account).await?;
+        let is_revoking = self.revoking.contains(&account);
+        let state = is_revoking.then(|| revoke::state(&status));
+        Ok((status, state))
+    }
+
+    /// Records an operator's decision, and puts it in force. The baseline is removed before the withdrawal is recorded, and put
+    /// after its confirmation is recorded. So what is in force is on record.
+    ///
+    /// # Errors
+    /// [`DriftError`].
+    pub async fn set_baseline(
+        &self,
+        change: BaselineChange,
+    ) -> Result<(BaselineStatus, Option<DriftRevocation>), DriftError> {
+        let BaselineChange { account, body } = change;
+        // Only a configured account has a ledger.
+        self.baseline(account).await?;
+        let (principal, is_confirmed) = (body.principal.clone(), body.is_confirmed);
+        if !is_confirmed {
+            baselines::remove(&self.database, account).await?;
+        }
+        let command = Command::SetBaseline(account, Box::new(body));
+        let CommandReply::BaselineSet(log_index) = self.committer.commit(command).await? else {
+            return Err(DriftError::BaselineNotAdmitted);
+        };
+        if is_confirmed {
+            baselines::put(&self.database, account, log_index, &principal).await?;
+        }
+        self.baseline(account).await
     }
 
     /// Asks for a scan of the configured accounts and Regions that match.

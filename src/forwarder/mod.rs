@@ -29,7 +29,7 @@ use crate::{
     config::ForwarderConfig,
     domain::{AccountId, Classification, PermissionKey, Region, convergence::RetryPolicy},
     policy::Policy,
-    store::{Committer, Database, Leased, ReleasedWork},
+    store::{Background, Committer, Database, Leased, ReleasedWork},
     telemetry::{ForwarderLoad, Instruments},
     worker::Supervisor,
     workspaces::WorkSpaces,
@@ -61,6 +61,10 @@ impl ForwarderConfig {
     }
 }
 
+/// The most due changes that are claimed at the same time, apart from those in doubt. Each is then called and settled, so this is
+/// the pace of changes for which no caller waits.
+const CLAIMS_AT_ONCE: usize = 16;
+
 /// The parts of the server that the forwarder uses.
 pub struct Dependencies {
     /// Finds due changes.
@@ -83,6 +87,8 @@ pub struct Forwarder(Arc<ForwarderState>);
 
 struct ForwarderState {
     database: Database,
+    /// Claims due changes.
+    claims: Background,
     committer: Committer,
     workspaces: WorkSpaces,
     policy: Policy,
@@ -103,6 +109,7 @@ impl Forwarder {
         let inner = Arc::new(ForwarderState {
             instruments: dependencies.database.instruments().clone(),
             database: dependencies.database,
+            claims: dependencies.committer.in_background(CLAIMS_AT_ONCE),
             committer: dependencies.committer,
             workspaces: dependencies.workspaces,
             policy: dependencies.policy,

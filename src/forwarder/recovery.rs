@@ -158,7 +158,7 @@ impl Forwarder {
             let (to_read, to_call): (Vec<_>, Vec<_>) = due.into_iter().partition(|due| due.reads);
             let result = self.claim_together(to_read).await;
             let claims = to_call.into_iter().map(|due| ((), Command::Claim(due.key)));
-            if let Err(error) = result.and(self.0.committer.commit_all_in_background(claims, |(), _| {}).await) {
+            if let Err(error) = result.and(self.0.claims.commit_all(claims, |(), _| {}).await) {
                 tracing::warn!(%error, "some claims failed; recovery will retry");
             }
         };

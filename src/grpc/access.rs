@@ -73,6 +73,9 @@ one_account!(
     ListDriftScansRequest,
     ListDriftFindingsRequest,
     GetDriftFindingRequest,
+    GetDriftBaselineRequest,
+    ConfirmDriftBaselineRequest,
+    WithdrawDriftBaselineRequest,
 );
 
 several_accounts!(

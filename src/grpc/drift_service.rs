@@ -6,20 +6,22 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     clock::Clock,
-    domain::{AccountId, DriftFinding, PermissionKey, Region},
-    drift::{DriftError, DriftQueries},
+    domain::{AccountId, DriftBaselineBody, DriftFinding, PermissionKey, Region},
+    drift::{BaselineChange, DriftError, DriftQueries},
     proto::v1::{self, drift_service_server::DriftService},
     store::drift::{
+        baselines::BaselineStatus,
         findings::FindingFilter,
         requests::{RequestedScan, ScanProgress},
     },
+    telemetry::DriftRevocation,
 };
 
 use super::{
     access::NamesAccounts,
     caller::{Caller, with_timeout},
     fields::{FieldReader, PageQuery},
-    page_token,
+    justification, page_token,
     present::{difference, drift_resolution, timestamp},
     status,
 };
@@ -51,6 +53,26 @@ impl DriftApi {
     fn caller<T: NamesAccounts>(&self, request: &Request<T>) -> Result<Caller, Status> {
         Caller::of(request, &self.clock, self.max_timeout)
     }
+}
+
+/// Reads a request of an operator about a baseline, of any type.
+macro_rules! baseline_change {
+    ($caller:ident, $request:expr, $is_confirmed:literal) => {{
+        let request = $request;
+        let mut fields = FieldReader::default();
+        let account = fields.required("account_id", &request.account_id);
+        let justification = justification::read!(fields, request);
+        fields.finish(|| {
+            Some(BaselineChange {
+                account: account?,
+                body: DriftBaselineBody {
+                    is_confirmed: $is_confirmed,
+                    principal: $caller.principal.clone(),
+                    justification: justification?,
+                },
+            })
+        })?
+    }};
 }
 
 #[tonic::async_trait]
@@ -116,6 +138,48 @@ impl DriftService for DriftApi {
             finding: found.as_ref().map(finding),
         }))
     }
+
+    async fn get_drift_baseline(
+        &self,
+        request: Request<v1::GetDriftBaselineRequest>,
+    ) -> Result<Response<v1::GetDriftBaselineResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let mut fields = FieldReader::default();
+        let account = fields.required("account_id", &request.get_ref().account_id);
+        let account = fields.finish(|| account)?;
+        let (status, state) = answered(&caller, self.queries.baseline(account)).await?;
+        Ok(Response::new(v1::GetDriftBaselineResponse {
+            baseline: Some(baseline(&status, state)),
+        }))
+    }
+
+    async fn confirm_drift_baseline(
+        &self,
+        request: Request<v1::ConfirmDriftBaselineRequest>,
+    ) -> Result<Response<v1::ConfirmDriftBaselineResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let change = baseline_change!(caller, request.get_ref(), true);
+        let baseline = Some(self.set_baseline(caller, change).await?);
+        Ok(Response::new(v1::ConfirmDriftBaselineResponse { baseline }))
+    }
+
+    async fn withdraw_drift_baseline(
+        &self,
+        request: Request<v1::WithdrawDriftBaselineRequest>,
+    ) -> Result<Response<v1::WithdrawDriftBaselineResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let change = baseline_change!(caller, request.get_ref(), false);
+        let baseline = Some(self.set_baseline(caller, change).await?);
+        Ok(Response::new(v1::WithdrawDriftBaselineResponse { baseline }))
+    }
+}
+
+impl DriftApi {
+    async fn set_baseline(&self, caller: Caller, change: BaselineChange) -> Result<v1::DriftBaseline, Status> {
+        let set = self.queries.set_baseline(change);
+        let (status, state) = answered(&caller, set).await?;
+        Ok(baseline(&status, state))
+    }
 }
 
 async fn answered<T>(caller: &Caller, answer: impl Future<Output = Result<T, DriftError>>) -> Result<T, Status> {
@@ -164,6 +228,27 @@ fn scan(scan: ScanProgress) -> v1::DriftScan {
         complete_time: scan.complete.map(|(_, ended)| timestamp(ended)),
         fail_time: scan.failure.as_ref().map(|(_, since)| timestamp(*since)),
         error_code: scan.failure.map(|(code, _)| code).unwrap_or_default(),
+    }
+}
+
+fn baseline(status: &BaselineStatus, state: Option<DriftRevocation>) -> v1::DriftBaseline {
+    let confirmed = status.baseline.as_ref();
+    let state = match state {
+        None => v1::drift_baseline::State::Reporting,
+        Some(DriftRevocation::WithoutBaseline) => v1::drift_baseline::State::WithoutBaseline,
+        Some(DriftRevocation::Revoking) => v1::drift_baseline::State::Revoking,
+        Some(DriftRevocation::Braked) => v1::drift_baseline::State::Braked,
+    };
+    v1::DriftBaseline {
+        account_id: status.account.to_string(),
+        state: state.into(),
+        confirm_time: confirmed.map(|baseline| timestamp(baseline.confirmed_at)),
+        principal: confirmed
+            .map(|baseline| baseline.principal.to_string())
+            .unwrap_or_default(),
+        log_index: confirmed.map(|baseline| baseline.log_index).unwrap_or_default(),
+        found: status.found,
+        limit: status.limit,
     }
 }
 

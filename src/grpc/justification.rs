@@ -28,4 +28,4 @@ macro_rules! answers {
         }
     )+};
 }
-answers!(Change, ChangeBody, CheckpointConfirmedBody);
+answers!(Change, ChangeBody, CheckpointConfirmedBody, DriftBaselineBody);

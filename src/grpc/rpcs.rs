@@ -3,7 +3,7 @@
 
 use crate::{
     edge::limits::Limit::{self, Calls, Checks, Reflections, Streams, Watches},
-    policy::roles::Privilege::{self, Export, Grant, Own, Prove, Read, Revoke},
+    policy::roles::Privilege::{self, Decide, Export, Grant, Own, Prove, Read, Revoke},
 };
 
 /// A row of the table.
@@ -62,6 +62,9 @@ const RPCS: &[Rpc] = rpcs! {
         ListDriftScans: Some(Read), Some(Calls);
         ListDriftFindings: Some(Read), Some(Calls);
         GetDriftFinding: Some(Read), Some(Calls);
+        GetDriftBaseline: Some(Read), Some(Calls);
+        ConfirmDriftBaseline: Some(Decide), Some(Calls);
+        WithdrawDriftBaseline: Some(Decide), Some(Calls);
     }
     "grpc.health.v1.Health" {
         Check: None, Some(Checks);

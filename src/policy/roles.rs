@@ -16,6 +16,8 @@ pub enum Privilege {
     Grant,
     /// Stop letting an account copy an image.
     Revoke,
+    /// Decide whether the service may revoke unrecorded shares without a caller.
+    Decide,
     /// Read permissions, changes, images and the history.
     Read,
     /// Export whole ledgers.
@@ -45,9 +47,9 @@ impl Role {
         match (self, privilege) {
             (Self::Viewer | Self::Operator | Self::Auditor, Privilege::Own)
             | (Self::Viewer | Self::Auditor, Privilege::Read)
-            | (Self::Operator, Privilege::Grant | Privilege::Revoke)
+            | (Self::Operator, Privilege::Grant | Privilege::Revoke | Privilege::Decide)
             | (Self::Auditor, Privilege::Export | Privilege::Prove) => true,
-            (Self::Viewer | Self::Auditor, Privilege::Grant | Privilege::Revoke)
+            (Self::Viewer | Self::Auditor, Privilege::Grant | Privilege::Revoke | Privilege::Decide)
             | (Self::Viewer, Privilege::Export | Privilege::Prove)
             | (Self::Operator, Privilege::Read | Privilege::Export | Privilege::Prove) => false,
         }
@@ -91,6 +93,7 @@ impl Privilege {
         match self {
             Self::Grant => "grant",
             Self::Revoke => "revoke",
+            Self::Decide => "decide about drift",
             Self::Read => "read",
             Self::Export => "export",
             Self::Prove => "ask for proofs",
@@ -152,10 +155,11 @@ mod tests {
     fn roles_hold_exactly_their_privileges() {
         let allowed = |role: Role| {
             use Privilege as O;
-            [O::Grant, O::Revoke, O::Read, O::Export, O::Prove, O::Own].map(|privilege| role.allows(privilege))
+            [O::Grant, O::Revoke, O::Decide, O::Read, O::Export, O::Prove, O::Own]
+                .map(|privilege| role.allows(privilege))
         };
-        assert_eq!(allowed(Role::Viewer), [false, false, true, false, false, true]);
-        assert_eq!(allowed(Role::Operator), [true, true, false, false, false, true]);
-        assert_eq!(allowed(Role::Auditor), [false, false, true, true, true, true]);
+        assert_eq!(allowed(Role::Viewer), [false, false, false, true, false, false, true]);
+        assert_eq!(allowed(Role::Operator), [true, true, true, false, false, false, true]);
+        assert_eq!(allowed(Role::Auditor), [false, false, false, true, true, true, true]);
     }
 }

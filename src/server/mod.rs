@@ -110,6 +110,9 @@ impl ServerError {
     }
 }
 
+/// The most findings of drift that are committed at the same time.
+const DRIFT_AT_ONCE: usize = 8;
+
 /// Binds the socket of the RPC port.
 ///
 /// # Errors
@@ -246,7 +249,7 @@ impl Server {
         tracing::info!(%replica, accounts = config.accounts.len(), %policy_set, "connected to Postgres and AWS");
         let drift = DriftParts {
             database: database.clone(),
-            committer: committer.clone(),
+            commits: committer.in_background(DRIFT_AT_ONCE),
             workspaces: workspaces.clone(),
             forwarder: forwarder.clone(),
             clock: clock.clone(),

@@ -17,7 +17,9 @@ use crate::{
     audit::Signer,
     changes::Ends,
     clock::{Clock, MonotonicInstant},
-    drift::{DriftQueries, DriftWorker},
+    config::{Config, OnDrift},
+    domain::AccountId,
+    drift::{DriftQueries, DriftRevokes, DriftWorker},
     grpc::{self, AccessApi, AuditApi, DriftApi, Health, Services, ShareService},
     probe::{Admin, Readiness, WatchSettings},
     store::{OneAcrossReplicas, partitions::Partitions, summaries::Counting},
@@ -88,7 +90,12 @@ impl Server {
         let endpoints = self.drift.workspaces.endpoints();
         let endpoints = endpoints.map(|(account, region)| (account, region.clone()));
         let drift = DriftApi::new(
-            DriftQueries::new(database.clone(), endpoints),
+            DriftQueries::new(
+                database.clone(),
+                self.changes.committer.clone(),
+                endpoints,
+                revoking_accounts(&self.config),
+            ),
             clock.clone(),
             self.config.server.max_wait,
         );
@@ -209,6 +216,18 @@ impl Server {
         }));
         if self.drift.settings.enabled {
             background.spawn(supervisor.run(DriftWorker::new(self.drift.clone())));
+            let accounts: Vec<_> = revoking_accounts(&self.config).collect();
+            if !accounts.is_empty() {
+                let known = self.audit.known.clone();
+                let known_size = Arc::new(move |account| known.size_of(account));
+                let instruments = self.metrics.instruments().clone();
+                background.spawn(supervisor.run(DriftRevokes::new(
+                    self.drift.clone(),
+                    accounts,
+                    known_size,
+                    instruments,
+                )));
+            }
         }
         background.spawn(supervisor.run(ExpiringWatch {
             database: database.clone(),
@@ -319,4 +338,12 @@ mod tests {
         }
         assert!(ended_early(&mut tasks, &stop).now_or_never().is_none());
     }
+}
+
+/// The accounts whose unrecorded shares are to be revoked.
+fn revoking_accounts(config: &Config) -> impl Iterator<Item = AccountId> + '_ {
+    let accounts = config.accounts.iter();
+    accounts
+        .filter(|account| account.on_drift == OnDrift::Revoke)
+        .map(|account| account.id)
 }

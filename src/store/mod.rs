@@ -26,7 +26,7 @@ mod rows;
 mod tree;
 mod upkeep;
 
-pub use commit::{CommitError, Committer, Leased};
+pub use commit::{Background, CommitError, Committer, Leased};
 pub use connection::{Database, Installation, MigrationStep, Privileges, RunningBuild};
 pub use error::StoreError;
 pub use notifications::{

@@ -65,6 +65,30 @@ pub struct DriftCounts {
     pub age: Option<Duration>,
 }
 
+/// What happens with the unrecorded shares of an account with `on_drift = "revoke"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DriftRevocation {
+    /// They are revoked.
+    Revoking,
+    /// No baseline is in force: they are only reported.
+    WithoutBaseline,
+    /// More were found than the brake lets through: they are only reported.
+    Braked,
+}
+
+impl DriftRevocation {
+    const ALL: [Self; 3] = [Self::Revoking, Self::WithoutBaseline, Self::Braked];
+
+    /// The value of the attribute `state`.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Revoking => "revoking",
+            Self::WithoutBaseline => "without_baseline",
+            Self::Braked => "braked",
+        }
+    }
+}
+
 type SharedValue<T> = Arc<Mutex<Option<T>>>;
 
 /// Values that other parts set. `None`: not known.
@@ -74,9 +98,15 @@ pub(super) struct ReportedValues {
     pub(super) unsigned_for: SharedValue<Duration>,
     pub(super) expiring: SharedValue<ExpiringCounts>,
     pub(super) drift: SharedValue<DriftCounts>,
+    pub(super) drift_revocation: SharedValue<[(DriftRevocation, u64); 3]>,
     pub(super) ready: SharedValue<bool>,
     pub(super) schema_use: SharedValue<SchemaUse>,
     pub(super) policy_set: SharedValue<PolicyDigest>,
+}
+
+/// How many accounts have each state.
+pub(super) fn count_states(states: &[DriftRevocation]) -> [(DriftRevocation, u64); 3] {
+    DriftRevocation::ALL.map(|state| (state, states.iter().filter(|other| **other == state).count() as u64))
 }
 
 impl ReportedValues {
@@ -152,6 +182,17 @@ impl ReportedValues {
             .with_callback(move |observer| {
                 for (difference, open) in findings().into_iter().flatten() {
                     observer.observe(open, &[KeyValue::new("difference", difference)]);
+                }
+            })
+            .build();
+        let revocation = latest(&self.drift_revocation, |counts| counts);
+        meter
+            .u64_observable_gauge("sharewarden.drift.revocation.accounts")
+            .with_unit("{account}")
+            .with_description("Accounts whose unrecorded shares are to be revoked, by what happens with them.")
+            .with_callback(move |observer| {
+                for (state, accounts) in revocation().into_iter().flatten() {
+                    observer.observe(accounts, &[KeyValue::new("state", state.as_str())]);
                 }
             })
             .build();

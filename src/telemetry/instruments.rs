@@ -16,7 +16,7 @@ use opentelemetry::{
 use crate::domain::{Action, AwsOperation, ChangeState, Classification, PolicyDigest};
 
 use super::{
-    gauges::{self, DriftCounts, ExpiringCounts, SchemaUse},
+    gauges::{self, DriftCounts, DriftRevocation, ExpiringCounts, SchemaUse},
     policy_labels::PolicyLabels,
     workers::Workers,
 };
@@ -384,6 +384,11 @@ impl Instruments {
     /// Sets the longest time that a ledger has grown without a signed checkpoint. `None`: not known.
     pub fn set_unsigned_for(&self, age: Option<Duration>) {
         set(&self.0.reported.unsigned_for, age);
+    }
+
+    /// Sets what happens with unrecorded shares, for each account in which they are to be revoked.
+    pub fn set_drift_revocation(&self, states: &[DriftRevocation]) {
+        set(&self.0.reported.drift_revocation, Some(gauges::count_states(states)));
     }
 
     /// Sets the differences between AWS and the ledger. `None`: not known.

@@ -25,7 +25,7 @@ use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::{LogConfig, TelemetryConfig};
 
-pub use gauges::{DriftCounts, ExpiringCounts, ForwarderLoad, PoolUsage, SchemaUse};
+pub use gauges::{DriftCounts, DriftRevocation, ExpiringCounts, ForwarderLoad, PoolUsage, SchemaUse};
 pub use instruments::{Attempted, FactKind, Instruments, Meter, PendingChanges, PolicyOutcome};
 pub use log::filter;
 pub use metrics::Metrics;

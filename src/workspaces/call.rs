@@ -194,6 +194,7 @@ mod tests {
                 id: account,
                 regions: vec![Region::clone(&region)],
                 share_with: ShareWithConfig::Anyone,
+                on_drift: Default::default(),
                 role_arn: None,
                 external_id: None,
                 endpoint_url: Some(format!("http://{}", listener.local_addr().unwrap())),

@@ -205,6 +205,12 @@ pub(crate) fn change(entry: &AuditEntry) -> Cow<'_, ChangeBody> {
         }),
         Some(Body::DriftFound(found)) => about(&found.region, &found.image_id, &found.shared_account_id),
         Some(Body::DriftResolved(resolved)) => about(&resolved.region, &resolved.image_id, &resolved.shared_account_id),
+        Some(Body::DriftBaseline(baseline)) => Cow::Owned(ChangeBody {
+            principal: baseline.principal.clone(),
+            reason: baseline.reason.clone(),
+            ticket: baseline.ticket.clone(),
+            ..Default::default()
+        }),
         Some(Body::CheckpointConfirmed(_)) => Cow::Owned(ChangeBody::default()),
         None => panic!("an entry without a body: {entry:?}"),
     }

@@ -137,3 +137,57 @@ async fn findings_are_listed_over_pages_and_an_open_one_has_no_resolution() {
         ("more", "000011112222", false)
     );
 }
+
+#[tokio::test]
+async fn a_baseline_is_shown_confirmed_and_withdrawn_with_its_reason() {
+    let baseline = |state: drift_baseline::State| {
+        Some(DriftBaseline {
+            account_id: "012345678901".into(),
+            state: state.into(),
+            confirm_time: time(1_767_323_045),
+            principal: "ann".into(),
+            log_index: 7,
+            found: 3,
+            limit: 10,
+        })
+    };
+    let service = Service::answering([
+        Answer::DriftBaseline(GetDriftBaselineResponse {
+            baseline: baseline(drift_baseline::State::Braked),
+        }),
+        Answer::ConfirmBaseline(ConfirmDriftBaselineResponse {
+            baseline: baseline(drift_baseline::State::Revoking),
+        }),
+        Answer::WithdrawBaseline(WithdrawDriftBaselineResponse {
+            baseline: baseline(drift_baseline::State::WithoutBaseline),
+        }),
+    ])
+    .await;
+    let shown = run(&service, "drift baseline show -a 012345678901").await.ok().out;
+    for part in ["BRAKED", "more were found than the limit", "ann", "10"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    run(
+        &service,
+        "drift baseline confirm -a 012345678901 -m known -t CHG-1 -o json",
+    )
+    .await
+    .ok();
+    run(&service, "drift baseline withdraw -a 012345678901 -m restored")
+        .await
+        .ok();
+    let asked = service.asked();
+    let [
+        Asked::DriftBaseline(_),
+        Asked::ConfirmBaseline(confirmed),
+        Asked::WithdrawBaseline(withdrawn),
+    ] = &asked[..]
+    else {
+        panic!("{asked:?}")
+    };
+    assert_eq!(
+        (&*confirmed.account_id, &*confirmed.reason, &*confirmed.ticket),
+        ("012345678901", "known", "CHG-1")
+    );
+    assert_eq!(&*withdrawn.reason, "restored");
+}

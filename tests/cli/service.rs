@@ -45,6 +45,9 @@ pub(crate) enum Asked {
     DriftScans(ListDriftScansRequest),
     DriftFindings(ListDriftFindingsRequest),
     DriftFinding(GetDriftFindingRequest),
+    DriftBaseline(GetDriftBaselineRequest),
+    ConfirmBaseline(ConfirmDriftBaselineRequest),
+    WithdrawBaseline(WithdrawDriftBaselineRequest),
 }
 
 /// A scripted answer.
@@ -72,6 +75,9 @@ pub(crate) enum Answer {
     DriftScans(ListDriftScansResponse),
     DriftFindings(ListDriftFindingsResponse),
     DriftFinding(GetDriftFindingResponse),
+    DriftBaseline(GetDriftBaselineResponse),
+    ConfirmBaseline(ConfirmDriftBaselineResponse),
+    WithdrawBaseline(WithdrawDriftBaselineResponse),
     Refuse(Status),
     Never,
 }
@@ -248,5 +254,26 @@ impl DriftService for Scripted {
         request: Request<GetDriftFindingRequest>,
     ) -> Result<Response<GetDriftFindingResponse>, Status> {
         answer!(self, request, DriftFinding)
+    }
+
+    async fn get_drift_baseline(
+        &self,
+        request: Request<GetDriftBaselineRequest>,
+    ) -> Result<Response<GetDriftBaselineResponse>, Status> {
+        answer!(self, request, DriftBaseline)
+    }
+
+    async fn confirm_drift_baseline(
+        &self,
+        request: Request<ConfirmDriftBaselineRequest>,
+    ) -> Result<Response<ConfirmDriftBaselineResponse>, Status> {
+        answer!(self, request, ConfirmBaseline)
+    }
+
+    async fn withdraw_drift_baseline(
+        &self,
+        request: Request<WithdrawDriftBaselineRequest>,
+    ) -> Result<Response<WithdrawDriftBaselineResponse>, Status> {
+        answer!(self, request, WithdrawBaseline)
     }
 }

@@ -9,8 +9,8 @@ use std::{
 use sharewarden::{
     audit::{Audit, CheckpointKeys, KnownCheckpoints, Tail},
     clock::Clock,
-    config::{DatabaseConfig, RoleConfig, ServerConfig},
-    domain::Principal,
+    config::{CommitterConfig, DatabaseConfig, ForwarderConfig, RoleConfig, ServerConfig},
+    domain::{Principal, ReplicaId},
     drift::DriftQueries,
     edge::ServerTls,
     grpc::{AccessApi, AuditApi, Authenticator, DriftApi, Health, PRINCIPAL, Services, serve},
@@ -21,16 +21,32 @@ use sharewarden::{
         share_permission_service_client::SharePermissionServiceClient,
         share_permission_service_server::SharePermissionService, *,
     },
-    store::Database,
+    store::{Committer, Database, Notifications},
     telemetry::Instruments,
 };
 use tokio::{
     net::TcpListener,
-    sync::{Notify, oneshot},
+    sync::{Notify, mpsc, oneshot},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, transport::Channel};
+
+/// A committer whose database does not exist.
+fn storeless_committer() -> Committer {
+    let (work, _) = mpsc::unbounded_channel();
+    let clock = Clock::system();
+    Committer::start(
+        &storeless_audit().database,
+        CommitterConfig::default(),
+        &ForwarderConfig::default(),
+        ReplicaId(clock.uuid()),
+        &clock,
+        &Notifications::default(),
+        &work,
+    )
+    .unwrap()
+}
 
 /// A running server.
 pub(crate) struct Server {
@@ -68,7 +84,7 @@ impl Server {
             },
             access: AccessApi::new(policy.clone(), [], Clock::system(), Duration::from_secs(1)),
             drift: DriftApi::new(
-                DriftQueries::new(storeless_audit().database, []),
+                DriftQueries::new(storeless_audit().database, storeless_committer(), [], []),
                 Clock::system(),
                 Duration::from_secs(1),
             ),

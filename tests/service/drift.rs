@@ -1,13 +1,20 @@
 //! What somebody does at AWS past the service is found, all of it and nothing else.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use aws_sdk_workspaces::{
     Client as Aws, Config as AwsConfig,
     config::{BehaviorVersion, Credentials, Region as AwsRegion},
 };
 use serde_json::Value;
-use sharewarden::clock::Clock;
+use sharewarden::{
+    clock::Clock,
+    config::OnDrift,
+    proto::v1::{
+        ConfirmDriftBaselineRequest, GetCheckpointRequest, GetDriftBaselineRequest, drift_baseline::State,
+        drift_service_client::DriftServiceClient,
+    },
+};
 use sharewarden_simulator::{Effect, Fault, Staleness};
 use sharewarden_testkit::stack::*;
 
@@ -235,7 +242,11 @@ async fn nothing_is_compared_while_older_builds_may_run_or_where_it_is_switched_
 
 /// What the program says, as somebody without more than the roles of the tests. A command that fails prints no JSON lines.
 async fn told(stack: &Stack, line: &str) -> (Option<i32>, String, String) {
-    let server = format!("http://{}", stack.address);
+    told_by(stack.address, line).await
+}
+
+async fn told_by(server: SocketAddr, line: &str) -> (Option<i32>, String, String) {
+    let server = format!("http://{server}");
     let mut program = program();
     program.args(["--server", &server, "--principal", "tester@example.com"]);
     let ran = output(program.args(line.split_whitespace())).await;
@@ -286,5 +297,194 @@ async fn a_scan_is_asked_for_and_its_findings_are_decided_about() {
     assert_eq!(resolved.lines().count(), 1 + 4, "{resolved}");
     let (code, _, _) = told(&stack, &format!("drift show {image} -w 999999999999")).await;
     assert_eq!(code, Some(3), "never found");
+    stack.end().await;
+}
+
+/// The state of the baseline of the account: what `drift baseline show` says.
+async fn baseline_state(server: &RunningServer) -> State {
+    let mut client = DriftServiceClient::connect(format!("http://{}", server.address))
+        .await
+        .unwrap();
+    let request = GetDriftBaselineRequest {
+        account_id: ACCOUNT.into(),
+    };
+    let answer = client.get_drift_baseline(as_tester(request)).await.unwrap();
+    answer.into_inner().baseline.unwrap().state()
+}
+
+/// A stack whose server compares nothing, and a server that revokes unrecorded shares of the first account.
+async fn revoking() -> (Stack, RunningServer) {
+    let stack = Stack::start().await;
+    let mut config = stack.config(OFTEN);
+    config.accounts[0].on_drift = OnDrift::Revoke;
+    let server = RunningServer::start(&config, Clock::system()).await;
+    (stack, server)
+}
+
+const REVOKED: &str = "SELECT count(*) FROM reporting.drift_findings WHERE resolution = 'REVOKED'";
+const WITHOUT_CALLER: &str = "SELECT count(*) FROM change WHERE cause = 'DRIFT'";
+const CONFIRM: &str = "drift baseline confirm --account 111122223333 -t CHG-1 -m";
+
+/// P14: automation only removes access, and only what an operator permitted.
+#[tokio::test]
+async fn an_unrecorded_share_is_revoked_without_a_caller_if_it_was_found_after_the_baseline() {
+    let (stack, server) = revoking().await;
+    let outsider = Outsider::of(&stack);
+    stack.grant_many(0, 1).await;
+    outsider.set(IMAGE, &recipient(1), true).await;
+    until(&stack.pool, OPEN, 1).await;
+    assert_eq!(baseline_state(&server).await, State::WithoutBaseline);
+    scans(&stack, 3).await;
+    assert_eq!(stack.shared_with().len(), 2, "no baseline was confirmed");
+
+    let (code, shown, error) = told_by(server.address, &format!("{CONFIRM} known")).await;
+    assert_eq!(code, Some(0), "{error}");
+    assert!(
+        shown.contains("REVOKING") && shown.contains("tester@example.com"),
+        "{shown}"
+    );
+    outsider.set(IMAGE, &recipient(2), true).await;
+    outsider.set(IMAGE, &nth_grant(0).shared_account_id, false).await;
+    until(&stack.pool, REVOKED, 1).await;
+    // What was found before the baseline stays, and a missing share is not made again.
+    scans(&stack, 2).await;
+    assert_eq!(stack.shared_with(), [recipient(1)]);
+    let open = "SELECT count(*) FROM reporting.drift_findings WHERE resolution IS NULL";
+    until(&stack.pool, open, 2).await;
+    let revokes = stack.ledger(ACCOUNT).await;
+    let of_service = revokes.iter().find(|entry| entry["body"]["cause"] == "DRIFT").unwrap();
+    assert_eq!(of_service["body"]["principal"], "sharewarden");
+    assert_eq!(of_service["body"]["action"], "REVOKE");
+    let [confirmed] = &bodies(&stack, "drift.baseline").await[..] else {
+        panic!("one decision of an operator")
+    };
+    assert_eq!(confirmed["principal"], "tester@example.com");
+
+    let (code, _, error) = told_by(server.address, "drift baseline withdraw -a 111122223333 -m enough").await;
+    assert_eq!(code, Some(0), "{error}");
+    outsider.set(IMAGE, &recipient(3), true).await;
+    until(&stack.pool, open, 3).await;
+    scans(&stack, 3).await;
+    until(&stack.pool, WITHOUT_CALLER, 1).await;
+    server.stop().await;
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn more_unrecorded_shares_than_the_brake_lets_through_are_all_left() {
+    let (stack, server) = revoking().await;
+    let outsider = Outsider::of(&stack);
+    scans(&stack, 1).await;
+    let (code, _, error) = told_by(server.address, &format!("{CONFIRM} empty")).await;
+    assert_eq!(code, Some(0), "{error}");
+    // Seen in one scan, or in several: the brake counts a day.
+    for number in 0..11 {
+        outsider.set(IMAGE, &recipient(number), true).await;
+    }
+    until(&stack.pool, FOUND, 11).await;
+    scans(&stack, 3).await;
+    assert_eq!(baseline_state(&server).await, State::Braked);
+    let left = stack.shared_with().len() as i64;
+    let revoked: i64 = sqlx::query_scalar(WITHOUT_CALLER).fetch_one(&stack.pool).await.unwrap();
+    assert!(revoked <= 10 && left + revoked == 11, "{left} {revoked}");
+    let (_, shown, _) = told_by(server.address, "drift baseline show -a 111122223333 -o json").await;
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(
+        (&shown["state"], &shown["limit"]),
+        (&"STATE_BRAKED".into(), &"10".into())
+    );
+    server.stop().await;
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn after_a_failover_or_a_restore_nothing_is_revoked_until_the_baseline_is_confirmed_again() {
+    let (stack, server) = revoking().await;
+    let outsider = Outsider::of(&stack);
+    scans(&stack, 1).await;
+    told_by(server.address, &format!("{CONFIRM} empty")).await;
+    assert_eq!(baseline_state(&server).await, State::Revoking);
+    // A standby that takes over, and a restored database, have another timeline.
+    stack.tamper("UPDATE drift_baseline SET timeline = '00000000'").await;
+    assert_eq!(baseline_state(&server).await, State::WithoutBaseline);
+    outsider.set(IMAGE, &recipient(1), true).await;
+    until(&stack.pool, OPEN, 1).await;
+    scans(&stack, 3).await;
+    assert_eq!(stack.shared_with(), [recipient(1)]);
+    told_by(server.address, &format!("{CONFIRM} restored")).await;
+    outsider.set(IMAGE, &recipient(2), true).await;
+    until(&stack.pool, REVOKED, 1).await;
+    assert_eq!(stack.shared_with(), [recipient(1)]);
+    server.stop().await;
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn only_operators_of_an_account_decide_about_its_baseline_and_only_with_a_reason() {
+    let roles = "roles = [{ principal = \"*\", roles = [\"viewer\"] }]\n";
+    let stack = Stack::start_with(roles).await;
+    let mut client = DriftServiceClient::connect(format!("http://{}", stack.address))
+        .await
+        .unwrap();
+    let request = ConfirmDriftBaselineRequest {
+        account_id: ACCOUNT.into(),
+        reason: "why".into(),
+        ticket: String::new(),
+    };
+    let refused = client
+        .confirm_drift_baseline(as_tester(request.clone()))
+        .await
+        .unwrap_err();
+    assert!(refused.message().contains("needs the role operator"), "{refused}");
+    stack.end().await;
+
+    let stack = Stack::start().await;
+    let mut client = DriftServiceClient::connect(format!("http://{}", stack.address))
+        .await
+        .unwrap();
+    let empty = ConfirmDriftBaselineRequest::default();
+    let refused = client.confirm_drift_baseline(as_tester(empty)).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+    assert!(
+        refused.message().contains("account_id") && refused.message().contains("reason"),
+        "{refused}"
+    );
+    let other = ConfirmDriftBaselineRequest {
+        account_id: "999999999999".into(),
+        ..request.clone()
+    };
+    let refused = client.confirm_drift_baseline(as_tester(other)).await.unwrap_err();
+    assert_eq!(reason(&refused), "ACCOUNT_NOT_CONFIGURED");
+    stack.tamper("UPDATE build_admission SET oldest_build = 12").await;
+    let refused = client.confirm_drift_baseline(as_tester(request)).await.unwrap_err();
+    assert_eq!(reason(&refused), "NOT_FINALIZED");
+    assert_eq!(stack.kinds(ACCOUNT).await, Vec::<String>::new());
+    stack.end().await;
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_shorter_than_a_checkpoint_loses_its_baseline() {
+    let (stack, server) = revoking().await;
+    scans(&stack, 1).await;
+    told_by(server.address, &format!("{CONFIRM} empty")).await;
+    stack.tamper("CREATE TABLE earlier AS SELECT * FROM ledger").await;
+    stack.grant_many(0, 1).await;
+    stack.checkpoint_of(ACCOUNT, 3).await;
+    let latest = GetCheckpointRequest {
+        account_id: ACCOUNT.into(),
+        tree_size: 0,
+    };
+    audit_at(server.address)
+        .await
+        .get_checkpoint(as_tester(latest))
+        .await
+        .unwrap();
+    assert_eq!(baseline_state(&server).await, State::Revoking);
+    stack.tamper("DELETE FROM audit_entry WHERE log_index >= 1").await;
+    let restore = "UPDATE ledger SET (size, frontier, root) = (SELECT size, frontier, root FROM earlier WHERE earlier.account_id = ledger.account_id)
+        WHERE account_id IN (SELECT account_id FROM earlier)";
+    stack.tamper(restore).await;
+    until(&stack.pool, "SELECT count(*) FROM drift_baseline", 0).await;
+    server.stop().await;
     stack.end().await;
 }

@@ -2,6 +2,7 @@
 
 use sharewarden::domain::{
     Access::{self, NotShared, Shared},
+    Cause,
     DriftDifference::{MissingShare, UnrecordedShare},
     DriftResolution::{Accepted, Adopted, Gone, Restored, Revoked},
     EntryBody, Observation, PermissionStamp,
@@ -9,7 +10,7 @@ use sharewarden::domain::{
 };
 
 use crate::{
-    fixtures::{change, ending, key, scan, start},
+    fixtures::{change, ending, key, revoke_of_unrecorded, scan, start},
     regressions::{FIRST, WINDOW, at, new_account, open, reloaded, settle, settle_after, unresolved_call},
 };
 
@@ -228,4 +229,53 @@ fn while_older_builds_may_run_nothing_is_found() {
     let command = seen(&account, Shared, 10);
     assert_eq!(account.apply(command, &older), CommandReply::DriftNotAdmitted);
     assert!(account.effects().is_nothing());
+}
+
+#[test]
+fn an_unrecorded_share_is_revoked_without_a_caller_while_its_finding_is_open_and_nothing_is_in_progress() {
+    let mut account = new_account();
+    assert_eq!(observe(&mut account, Shared, 10), CommandReply::DriftFound(0));
+    let revoke = |id, found_index| revoke_of_unrecorded(id, key(0), found_index);
+    assert_eq!(
+        account.apply(revoke(7, 1), &at(20)),
+        CommandReply::NotDue,
+        "another finding"
+    );
+    let CommandReply::Opened(opened) = account.apply(revoke(7, 0), &at(20)) else {
+        panic!("it is accepted")
+    };
+    let intent = &opened.change.intent;
+    assert_eq!(
+        (intent.cause, &*intent.principal.to_string()),
+        (Cause::Drift, "sharewarden")
+    );
+    assert_eq!(opened.permission.lease, None, "recovery claims it");
+    assert_eq!(
+        account.apply(revoke(8, 0), &at(21)),
+        CommandReply::NotDue,
+        "it is under way"
+    );
+}
+
+#[test]
+fn an_unrecorded_share_that_somebody_grants_is_not_revoked() {
+    let mut account = new_account();
+    observe(&mut account, Shared, 10);
+    account.apply(open(1), &at(11));
+    let revoke = revoke_of_unrecorded(7, key(0), 0);
+    assert_eq!(account.apply(revoke.clone(), &at(12)), CommandReply::NotDue);
+    account.apply(settle(FIRST, 1, WorkOutcome::Succeeded), &at(13));
+    assert_eq!(account.apply(revoke, &at(14)), CommandReply::NotDue, "it was adopted");
+}
+
+#[test]
+fn while_older_builds_are_admitted_nothing_is_revoked_without_a_caller() {
+    let mut account = new_account();
+    observe(&mut account, Shared, 10);
+    let older = TransitionContext {
+        knows_drift_revokes: false,
+        ..at(20)
+    };
+    let reply = account.apply(revoke_of_unrecorded(7, key(0), 0), &older);
+    assert_eq!(reply, CommandReply::DriftNotAdmitted);
 }

@@ -68,6 +68,12 @@ pub(crate) fn ending(id: u64, key: PermissionKey, basis: ChangeId) -> Command {
     Command::End(Arc::new(revoke), basis)
 }
 
+/// The revoke of an unrecorded share, as the worker submits it.
+pub(crate) fn revoke_of_unrecorded(id: u64, key: PermissionKey, found_index: u64) -> Command {
+    let intent = Intent::of_service(change(id).0, key, Action::Revoke, Cause::Drift, "unrecorded");
+    Command::RevokeUnrecorded(Arc::new(intent), found_index)
+}
+
 pub(crate) fn denials() -> Arc<DenialsBody> {
     Arc::new(DenialsBody {
         count: 3,

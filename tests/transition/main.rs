@@ -96,7 +96,7 @@ macro_rules! promised {
                 let world = World::with_outsider_after(&history);
                 for promise in [
                     Promise::DriftIsFound, Promise::NoFalseFinding, Promise::LedgerTellsState, Promise::EffectsAreExact,
-                    Promise::Constraints, Promise::GaplessLedger,
+                    Promise::Constraints, Promise::GaplessLedger, Promise::OnlyUnrecordedSharesAreRevoked,
                 ] {
                     prop_assert_eq!(world.breaches.of(promise), None);
                 }

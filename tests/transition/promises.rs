@@ -26,6 +26,7 @@ pub(crate) enum Promise {
     EndsAreKept,
     OnlyItsEndEndsAShare,
     NoFalseFinding,
+    OnlyUnrecordedSharesAreRevoked,
     DriftIsFound,
 }
 

@@ -20,6 +20,7 @@ pub(crate) fn at(seconds: u64) -> TransitionContext {
     TransitionContext {
         knows_ends: true,
         knows_drift: true,
+        knows_drift_revokes: true,
         now: start() + Duration::from_secs(seconds),
         replica: replica(1),
         lease_for: Duration::from_secs(10),

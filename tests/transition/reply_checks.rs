@@ -3,8 +3,8 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use sharewarden::domain::{
-    Access, Action, Cause, Change, ChangeId, ChangeState, Intent, Permission, PermissionKey, RequestId, ShareEnd,
-    Timestamp,
+    Access, Action, Cause, Change, ChangeId, ChangeState, DriftDifference, Intent, Permission, PermissionKey,
+    RequestId, ShareEnd, Timestamp,
     transition::{AccountState, Command, CommandReply, Settlement, TransitionContext, Work},
 };
 
@@ -14,8 +14,8 @@ use crate::{
     promises::{
         Breaches,
         Promise::{
-            LostLeaseIsSilent, NoFalseFinding, OneChangePerRequestId, OnlyItsEndEndsAShare, ReuseIsRefused,
-            SameWishJoins,
+            LostLeaseIsSilent, NoFalseFinding, OneChangePerRequestId, OnlyItsEndEndsAShare,
+            OnlyUnrecordedSharesAreRevoked, ReuseIsRefused, SameWishJoins,
         },
     },
     world::LatestWork,
@@ -63,6 +63,8 @@ impl<'a> ReplyChecks<'a> {
         });
         let newest = newest.filter(|_| !is_stuck);
         let entries = account.effects().entries.len();
+        let open_finding = touched.and_then(|key| account.finding(key)).cloned();
+        let open_finding = open_finding.filter(|finding| finding.resolved.is_none());
         let ends = match command {
             Command::End(intent, basis) => Some(self.ends_now(account, &intent.key, *basis, context.now)),
             _ => None,
@@ -102,7 +104,27 @@ impl<'a> ReplyChecks<'a> {
                 };
                 breaches.check(NoFalseFinding, is_correct, || format!("{command:?}: {reply:?}"));
             }
-            Command::Claim(_) | Command::Deny(..) | Command::RecordDenials(..) | Command::Confirm(..) => {}
+            Command::RevokeUnrecorded(intent, found_index) => {
+                let is_at_rest = before.as_ref().is_none_or(|permission| permission.current.is_none());
+                let is_open = open_finding.is_some_and(|finding| {
+                    finding.found_index == *found_index && finding.difference == DriftDifference::UnrecordedShare
+                });
+                let is_correct = match &reply {
+                    CommandReply::NotDue => silent && !(is_open && is_at_rest),
+                    // Its own commit, whose reply was lost.
+                    CommandReply::Opened(_) if silent => self.database.changes.contains_key(&intent.change_id),
+                    CommandReply::Opened(_) => is_open && is_at_rest,
+                    _ => false,
+                };
+                breaches.check(OnlyUnrecordedSharesAreRevoked, is_correct, || {
+                    format!("{command:?}: {reply:?} {before:?}")
+                });
+            }
+            Command::Claim(_)
+            | Command::Deny(..)
+            | Command::RecordDenials(..)
+            | Command::SetBaseline(..)
+            | Command::Confirm(..) => {}
         }
         reply
     }

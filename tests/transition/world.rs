@@ -18,7 +18,7 @@ use sharewarden::domain::{
 use crate::{
     aws::{Aws, WINDOW},
     database::Database,
-    fixtures::{self, account, change, denials, ending, intent, key, scan, start},
+    fixtures::{self, account, change, denials, ending, intent, key, revoke_of_unrecorded, scan, start},
     forwarder::HeldWork,
     promises::{
         Breaches,
@@ -213,6 +213,7 @@ impl World {
             37..40 => self.renew(at, &mut dice),
             40..46 => self.replicas[at].queue.push(Command::Claim(key(dice.roll(4)))),
             46 => self.deny(at, &mut dice),
+            47 if self.has_outsider && dice.coin() => self.revoke_unrecorded(at, &mut dice),
             47 => self.confirm(at),
             48..52 => self.wait(Duration::from_millis(1 + dice.roll(12_000))),
             52..62 => {
@@ -270,6 +271,21 @@ impl World {
             let number = self.fresh();
             self.replicas[at].queue.push(ending(number, key, basis));
         }
+    }
+
+    /// Asks for the revoke of an unrecorded share: mostly by the finding that a worker would read, sometimes by another one.
+    fn revoke_unrecorded(&mut self, at: usize, dice: &mut Dice) {
+        let key = key(dice.roll(4));
+        let Some(found) = self.database.findings.get(&key).map(|finding| finding.found_index) else {
+            return;
+        };
+        let found_index = if dice.roll(4) == 0 {
+            found.saturating_sub(1)
+        } else {
+            found
+        };
+        let command = revoke_of_unrecorded(self.fresh(), key, found_index);
+        self.replicas[at].queue.push(command);
     }
 
     /// Reads a permission before AWS is asked about it.
@@ -393,6 +409,7 @@ impl World {
             now: start() + (self.clock + self.ahead).saturating_sub(back),
             knows_ends: true,
             knows_drift: true,
+            knows_drift_revokes: true,
             replica: fixtures::replica(replica.number),
             lease_for: LEASE,
             late_effect_window: WINDOW,

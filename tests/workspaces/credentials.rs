@@ -61,6 +61,7 @@ pub(crate) fn is(request: &ReceivedRequest, action: &str) -> bool {
 
 pub(crate) fn with_role(id: &str) -> AccountConfig {
     AccountConfig {
+        on_drift: Default::default(),
         role_arn: Some(format!("arn:aws:iam::{id}:role/images")),
         external_id: Some(SecretString::from("the-external-id")),
         ..account_settings(id)

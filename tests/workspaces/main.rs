@@ -48,6 +48,7 @@ fn account_settings(id: &str) -> AccountConfig {
         id: account(id),
         regions: vec![region(REGION)],
         share_with: ShareWithConfig::Anyone,
+        on_drift: Default::default(),
         role_arn: None,
         external_id: None,
         endpoint_url: None,

@@ -303,7 +303,9 @@ impl HistoryGenerator {
             EntryKind::ChangeFailed => EntryBody::ChangeFailed(change),
             EntryKind::ChangeSuperseded => EntryBody::ChangeSuperseded(change),
             EntryKind::CheckpointConfirmed => EntryBody::CheckpointConfirmed(confirmation(intent)),
-            EntryKind::DriftFound | EntryKind::DriftResolved => unreachable!("a generated history has no drift"),
+            EntryKind::DriftFound | EntryKind::DriftResolved | EntryKind::DriftBaseline => {
+                unreachable!("a generated history has no drift")
+            }
         };
         self.append(rows, intent.key.account, body);
         if self.kinds == Kinds::AndUnknown {

@@ -17,8 +17,8 @@ use crate::{
     domain::{EntryKind, entry::decode},
     ledger::merkle::hex,
     proto::v1::{
-        AuditEntry, ChangeBody, CheckpointConfirmedBody, DenialsBody, DriftFoundBody, DriftResolvedBody,
-        audit_entry::Body,
+        AuditEntry, ChangeBody, CheckpointConfirmedBody, DenialsBody, DriftBaselineBody, DriftFoundBody,
+        DriftResolvedBody, audit_entry::Body,
     },
 };
 
@@ -96,6 +96,7 @@ pub(super) fn entry(entry: &AuditEntry, view: &View) -> String {
         Some(Body::CheckpointConfirmed(confirmed)) => rows.extend(confirmation_rows(confirmed)),
         Some(Body::DriftFound(found)) => rows.extend(drift_rows(found)),
         Some(Body::DriftResolved(resolved)) => rows.extend(resolved_drift_rows(resolved)),
+        Some(Body::DriftBaseline(baseline)) => rows.extend(baseline_rows(baseline)),
         None => {}
     }
     rows.extend([
@@ -170,6 +171,19 @@ fn resolved_drift_rows(resolved: &DriftResolvedBody) -> TableRow {
         ("Seen at", Cell::Moment(resolved.seen_time)),
         ("Scan", one_line(&resolved.scan_id).into()),
     ]
+}
+
+fn baseline_rows(baseline: &DriftBaselineBody) -> TableRow {
+    let decision = match baseline.is_confirmed {
+        true => "confirmed",
+        false => "withdrawn",
+    };
+    let mut rows = vec![
+        ("Baseline", decision.to_owned().into()),
+        ("Principal", one_line(&baseline.principal).into()),
+    ];
+    rows.extend(justification::rows(baseline));
+    rows
 }
 
 fn confirmation_rows(confirmed: &CheckpointConfirmedBody) -> TableRow {

@@ -13,8 +13,8 @@ use crate::{
     ledger::merkle::hex,
     proto::v1::{
         self, Access, Action, Attempt, AuditEntry, Authentication, Basis, Cause, ChangeBody, CheckpointConfirmedBody,
-        CredentialKind, Decision, DenialsBody, DriftDifference, DriftFoundBody, DriftResolution, DriftResolvedBody,
-        ErrorReason, attempt::Classification, audit_entry::Body,
+        CredentialKind, Decision, DenialsBody, DriftBaselineBody, DriftDifference, DriftFoundBody, DriftResolution,
+        DriftResolvedBody, ErrorReason, attempt::Classification, audit_entry::Body,
     },
 };
 
@@ -38,6 +38,9 @@ pub(super) fn first_mismatch(entry: &AuditEntry, line: &CanonicalEntry) -> Optio
         Some(Body::DriftFound(found)) if line.known_kind().is_some() => first_mismatch_of_drift(found, &line.body),
         Some(Body::DriftResolved(resolved)) if line.known_kind().is_some() => {
             first_mismatch_of_resolved_drift(resolved, &line.body)
+        }
+        Some(Body::DriftBaseline(baseline)) if line.known_kind().is_some() => {
+            first_mismatch_of_baseline(baseline, &line.body)
         }
         // The service or this program does not know the kind with this schema, so there are no fields to compare.
         _ => None,
@@ -126,6 +129,19 @@ fn first_mismatch_of_confirmation(confirmed: &CheckpointConfirmedBody, body: &Ca
         ("tree_size", Some(confirmed.tree_size) == body.number("tree_size")),
     ];
     let texts = justification::texts(confirmed).map(|(name, text)| (name, text == body.text(name)));
+    let wrong = fields.into_iter().chain(texts).find(|(_, holds)| !holds);
+    wrong.map(|(name, _)| name)
+}
+
+fn first_mismatch_of_baseline(baseline: &DriftBaselineBody, body: &CanonicalBody) -> Option<&'static str> {
+    let fields = [
+        (
+            "is_confirmed",
+            body.value("is_confirmed") == Some(baseline.is_confirmed.into()),
+        ),
+        ("principal", baseline.principal == body.text("principal")),
+    ];
+    let texts = justification::texts(baseline).map(|(name, text)| (name, text == body.text(name)));
     let wrong = fields.into_iter().chain(texts).find(|(_, holds)| !holds);
     wrong.map(|(name, _)| name)
 }

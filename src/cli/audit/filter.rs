@@ -96,4 +96,6 @@ pub enum CauseFilter {
     Caller = Cause::Caller as i32,
     /// The end of the share was reached
     Expiry = Cause::Expiry as i32,
+    /// An unrecorded share was found, and the service revoked it
+    Drift = Cause::Drift as i32,
 }

@@ -26,9 +26,12 @@ const AWS_ACCOUNT: u32 = 10;
 pub(super) fn event(origin: &str, line: &CanonicalEntry, canonical: &str, hash: &Hash) -> String {
     match line.known_kind() {
         // Not about a call.
-        Some(kind @ (EntryKind::CheckpointConfirmed | EntryKind::DriftFound | EntryKind::DriftResolved)) => {
-            base_event(origin, line, canonical, hash, kind.description())
-        }
+        Some(
+            kind @ (EntryKind::CheckpointConfirmed
+            | EntryKind::DriftFound
+            | EntryKind::DriftResolved
+            | EntryKind::DriftBaseline),
+        ) => base_event(origin, line, canonical, hash, kind.description()),
         Some(kind) => api_activity(origin, line, kind, hash),
         None => {
             let unknown = format!("{} (schema {}) is not known to this version", line.kind, line.schema);

@@ -1,4 +1,4 @@
-//! The bodies of `drift.found` and `drift.resolved`, and their JSON texts.
+//! The bodies of the kinds `drift.*`, and their JSON texts.
 
 use std::str::FromStr;
 
@@ -9,7 +9,8 @@ use super::{
     change::{Text, optional},
 };
 use crate::domain::{
-    AccountId, ChangeId, DriftDifference, DriftFinding, DriftResolution, PermissionKey, ScanId, Timestamp,
+    AccountId, ChangeId, DriftDifference, DriftFinding, DriftResolution, Justification, PermissionKey, Principal,
+    ScanId, Timestamp,
 };
 
 /// A difference between AWS and the ledger that was seen twice.
@@ -42,6 +43,38 @@ pub struct DriftResolvedBody {
     pub change_id: Option<ChangeId>,
     /// The scan that no longer saw it, if it went away by itself, with a time before AWS was read.
     pub seen: Option<(ScanId, Timestamp)>,
+}
+
+/// An operator's decision about unrecorded shares of an account: whether the service may revoke those that are found from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DriftBaselineBody {
+    /// True if the operator confirmed a baseline, false if the operator withdrew it.
+    pub is_confirmed: bool,
+    /// The authenticated principal of the operator.
+    pub principal: Principal,
+    /// Why.
+    pub justification: Justification,
+}
+
+impl DriftBaselineBody {
+    pub(super) fn read(_: AccountId, json: &str) -> Option<Self> {
+        let read: BaselineJson<'_> = serde_json::from_str(json).ok()?;
+        Some(Self {
+            is_confirmed: read.is_confirmed,
+            principal: read.principal.parse()?,
+            justification: Justification {
+                reason: read.reason.parse()?,
+                ticket: optional(read.ticket, |text| text.parse())?,
+            },
+        })
+    }
+
+    pub(super) fn fill<'a>(&'a self, columns: &mut EntryColumns<'a>) {
+        let Justification { reason, ticket } = &self.justification;
+        columns.principal = Some(self.principal.as_str().into());
+        columns.reason = Some(reason.as_str().into());
+        columns.ticket = ticket.as_ref().map(|ticket| ticket.as_str().into());
+    }
 }
 
 impl DriftResolvedBody {
@@ -153,6 +186,30 @@ impl Serialize for DriftResolvedBody {
         };
         body.serialize(serializer)
     }
+}
+
+impl Serialize for DriftBaselineBody {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Justification { reason, ticket } = &self.justification;
+        let body = BaselineJson {
+            is_confirmed: self.is_confirmed,
+            principal: self.principal.as_str().into(),
+            reason: reason.as_str().into(),
+            ticket: ticket.as_ref().map(|ticket| ticket.as_str().into()),
+        };
+        body.serialize(serializer)
+    }
+}
+
+/// The members in the order of their names (RFC 8785). Unknown members of a newer build are ignored.
+#[derive(Serialize, Deserialize)]
+struct BaselineJson<'a> {
+    is_confirmed: bool,
+    #[serde(borrow)]
+    principal: Text<'a>,
+    reason: Text<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ticket: Option<Text<'a>>,
 }
 
 /// The members in the order of their names (RFC 8785). Unknown members of a newer build are ignored.

@@ -7,7 +7,7 @@
 
 use serde::{Serialize, Serializer};
 
-use super::{ChangeBody, ConfirmationBody, DriftFoundBody, DriftResolvedBody, UnknownBody};
+use super::{ChangeBody, ConfirmationBody, DriftBaselineBody, DriftFoundBody, DriftResolvedBody, UnknownBody};
 use crate::domain::{AccountId, Action, Change, ChangeState, change::names};
 
 /// The properties of a kind.
@@ -142,6 +142,12 @@ kinds! {
         description: "A difference that was found between AWS and the ledger is no longer there.",
         ocsf: OcsfStatus::Other, is_ranked: false, share_effect: none, once: None,
     };
+    /// An operator decided whether the service may revoke unrecorded shares that are found from now on.
+    DriftBaseline(DriftBaselineBody) = KindSpec {
+        name: "drift.baseline", schema: 1,
+        description: "An operator decided whether unrecorded shares that are found from now on may be revoked.",
+        ocsf: OcsfStatus::Other, is_ranked: false, share_effect: none, once: None,
+    };
 }
 
 fn none(_: Action) -> Option<ShareEffect> {
@@ -254,7 +260,11 @@ impl EntryBody {
             | Self::ChangeSucceeded(body)
             | Self::ChangeFailed(body)
             | Self::ChangeSuperseded(body) => Some(body),
-            Self::CheckpointConfirmed(_) | Self::DriftFound(_) | Self::DriftResolved(_) | Self::Unknown(_) => None,
+            Self::CheckpointConfirmed(_)
+            | Self::DriftFound(_)
+            | Self::DriftResolved(_)
+            | Self::DriftBaseline(_)
+            | Self::Unknown(_) => None,
         }
     }
 

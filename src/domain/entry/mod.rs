@@ -21,7 +21,7 @@ pub use change::ChangeBody;
 pub use change_denials::DenialsBody;
 pub use columns::EntryColumns;
 pub use confirmation::ConfirmationBody;
-pub use drift::{DriftFoundBody, DriftResolvedBody};
+pub use drift::{DriftBaselineBody, DriftFoundBody, DriftResolvedBody};
 pub use kinds::{EntryBody, EntryKind, OcsfStatus, ShareEffect};
 pub use text::{RecordedEntry, decode, encode};
 pub use unknown::UnknownBody;

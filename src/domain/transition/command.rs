@@ -5,8 +5,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::domain::{
-    Access, AccountId, Attempt, Change, ChangeFailure, ChangeId, ConfirmationBody, Decision, DenialsBody, Intent,
-    Observation, Permission, PermissionKey, ReplicaId, RequestId, Timestamp,
+    Access, AccountId, Attempt, Change, ChangeFailure, ChangeId, ConfirmationBody, Decision, DenialsBody,
+    DriftBaselineBody, Intent, Observation, Permission, PermissionKey, ReplicaId, RequestId, Timestamp,
 };
 
 /// A command to one account.
@@ -37,6 +37,10 @@ pub enum Command {
     Settle(Settlement),
     /// Record that AWS and the ledger differ, or no longer do, if the permission is as it was before AWS was asked.
     Observe(Observation),
+    /// Accept the revoke of an unrecorded share, if the finding with this index is still open.
+    RevokeUnrecorded(Arc<Intent>, u64),
+    /// Record an operator's decision about unrecorded shares. If the reply to the commit is lost, it can be recorded twice.
+    SetBaseline(AccountId, Box<DriftBaselineBody>),
     /// Record that an operator confirmed the ledger of this account. If the reply to the commit is lost, it can be
     /// recorded twice.
     Confirm(AccountId, ConfirmationBody),
@@ -46,14 +50,16 @@ impl Command {
     /// The account of the command. Everything that it reads or changes belongs to this account.
     pub fn account(&self) -> AccountId {
         match self {
-            Self::Open(intent) | Self::Replay(intent) | Self::Deny(intent, _) | Self::End(intent, _) => {
-                intent.key.account
-            }
+            Self::Open(intent)
+            | Self::Replay(intent)
+            | Self::Deny(intent, _)
+            | Self::End(intent, _)
+            | Self::RevokeUnrecorded(intent, _) => intent.key.account,
             Self::RecordDenials(account, _) => *account,
             Self::Claim(key) | Self::Renew { key, .. } => key.account,
             Self::Settle(settlement) => settlement.key.account,
             Self::Observe(observation) => observation.key.account,
-            Self::Confirm(account, _) => *account,
+            Self::Confirm(account, _) | Self::SetBaseline(account, _) => *account,
         }
     }
 
@@ -62,6 +68,11 @@ impl Command {
         match self {
             Self::Open(intent) | Self::Replay(intent) | Self::Deny(intent, _) | Self::End(intent, _) => RequiredRows {
                 request: Some(intent.request_id),
+                ..RequiredRows::permission(&intent.key)
+            },
+            Self::RevokeUnrecorded(intent, _) => RequiredRows {
+                request: Some(intent.request_id),
+                finding: true,
                 ..RequiredRows::permission(&intent.key)
             },
             Self::Claim(key) | Self::Renew { key, .. } => RequiredRows::permission(key),
@@ -74,7 +85,7 @@ impl Command {
                 recorded_share: true,
                 ..RequiredRows::permission(&observation.key)
             },
-            Self::RecordDenials(..) | Self::Confirm(..) => RequiredRows::default(),
+            Self::RecordDenials(..) | Self::SetBaseline(..) | Self::Confirm(..) => RequiredRows::default(),
         }
     }
 
@@ -82,11 +93,14 @@ impl Command {
     pub fn begins_work(&self) -> bool {
         match self {
             Self::Open(_) | Self::Replay(_) | Self::Deny(..) | Self::Claim(_) => true,
-            // An end takes no lease: recovery claims its change.
-            Self::End(..) => false,
-            Self::RecordDenials(..) | Self::Renew { .. } | Self::Settle(_) | Self::Observe(_) | Self::Confirm(..) => {
-                false
-            }
+            // These take no lease: recovery claims the change.
+            Self::End(..) | Self::RevokeUnrecorded(..) => false,
+            Self::RecordDenials(..)
+            | Self::Renew { .. }
+            | Self::Settle(_)
+            | Self::Observe(_)
+            | Self::SetBaseline(..)
+            | Self::Confirm(..) => false,
         }
     }
 }
@@ -183,7 +197,8 @@ pub enum CommandReply {
     Replayed(Snapshot),
     /// The request of a [`Replay`](Command::Replay) was not accepted before.
     NotAccepted,
-    /// The share of an [`End`](Command::End) does not end now. Nothing was recorded.
+    /// The share of an [`End`](Command::End) does not end now, or the finding of a
+    /// [`RevokeUnrecorded`](Command::RevokeUnrecorded) is not open, or a change is in progress. Nothing was recorded.
     NotDue,
     /// The end that a grant asks for has passed. Nothing was recorded.
     EndPassed,
@@ -217,6 +232,8 @@ pub enum CommandReply {
     ObservationOutdated,
     /// The schema still admits builds that know no drift. Nothing was recorded.
     DriftNotAdmitted,
+    /// The operator's decision was recorded at this index.
+    BaselineSet(u64),
     /// The confirmation was recorded at this index.
     Confirmed(u64),
 }
@@ -243,6 +260,8 @@ pub struct TransitionContext {
     pub knows_ends: bool,
     /// True if every build that the schema admits knows drift. Before that, no difference is recorded.
     pub knows_drift: bool,
+    /// True if every build that the schema admits knows that unrecorded shares can be revoked without a caller.
+    pub knows_drift_revokes: bool,
     /// The replica that takes the leases.
     pub replica: ReplicaId,
     /// The duration of a lease. At most [`LONGEST_WAIT`].

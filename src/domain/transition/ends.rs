@@ -38,7 +38,18 @@ impl AccountState {
         let Some(ending) = ending.filter(|ending| ending.change_id == basis) else {
             return CommandReply::NotDue;
         };
-        let mut permission = self.accept(intent, Some(ending), context);
+        self.open_as_due(intent, Some(ending), context)
+    }
+
+    /// Accepts a change without a lease: recovery claims it.
+    pub(super) fn open_as_due(
+        &mut self,
+        intent: Arc<Intent>,
+        previous_basis: Option<Basis>,
+        context: &TransitionContext,
+    ) -> CommandReply {
+        let id = intent.change_id;
+        let mut permission = self.accept(intent, previous_basis, context);
         if !is_leased(&permission, context) {
             self.take_over(&mut permission, context);
             permission.next_attempt_at = Some(context.now);

@@ -179,6 +179,11 @@ impl AccountState {
             Command::Renew { key, epoch, attempts } => self.renew(&key, epoch, attempts, context),
             Command::Settle(settlement) => self.settle(settlement, context),
             Command::Observe(observation) => self.observe(observation, context),
+            Command::RevokeUnrecorded(intent, found_index) => self.revoke_unrecorded(intent, found_index, context),
+            Command::SetBaseline(_, body) => match context.knows_drift_revokes {
+                true => CommandReply::BaselineSet(self.record(EntryBody::DriftBaseline(*body), context)),
+                false => CommandReply::DriftNotAdmitted,
+            },
             Command::Confirm(_, body) => {
                 CommandReply::Confirmed(self.record(EntryBody::CheckpointConfirmed(body), context))
             }

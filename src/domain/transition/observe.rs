@@ -3,9 +3,11 @@
 //! An observation counts only if the permission is exactly as it was before AWS was asked, and no call for it can take effect
 //! since. So a finding never contradicts an accepted change. A change that succeeds resolves the finding of its permission.
 
+use std::sync::Arc;
+
 use crate::domain::{
     Access, ChangeId, DriftDifference, DriftFinding, DriftFoundBody, DriftResolution, DriftResolvedBody, EntryBody,
-    Observation, Permission, PermissionKey, PermissionStamp, ResolvedDrift, ScanId, Timestamp,
+    Intent, Observation, Permission, PermissionKey, PermissionStamp, ResolvedDrift, ScanId, Timestamp,
 };
 
 use super::{AccountState, CommandReply, TransitionContext};
@@ -58,6 +60,33 @@ impl AccountState {
             }
             // The finding of this difference is on record: nothing else changes what the ledger says of a permission.
             (Some(_), Some(_)) | (None, None) => CommandReply::ObservedAsRecorded,
+        }
+    }
+
+    /// Accepts the revoke of an unrecorded share. While a change of the permission is in progress, that change decides.
+    pub(super) fn revoke_unrecorded(
+        &mut self,
+        intent: Arc<Intent>,
+        found_index: u64,
+        context: &TransitionContext,
+    ) -> CommandReply {
+        if !context.knows_drift_revokes {
+            return CommandReply::DriftNotAdmitted;
+        }
+        // This is our own commit, whose reply was lost: nobody else has the request id.
+        if self.requests.contains_key(&intent.request_id) {
+            return self
+                .snapshot(intent.change_id)
+                .map_or(CommandReply::NotDue, CommandReply::Opened);
+        }
+        let is_to_revoke = self.open_finding(&intent.key).is_some_and(|finding| {
+            finding.found_index == found_index && finding.difference == DriftDifference::UnrecordedShare
+        });
+        let permission = self.permissions.get(&intent.key);
+        let is_at_rest = permission.is_none_or(|permission| permission.current.is_none());
+        match is_to_revoke && is_at_rest {
+            true => self.open_as_due(intent, None, context),
+            false => CommandReply::NotDue,
         }
     }
 

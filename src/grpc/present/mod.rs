@@ -339,6 +339,7 @@ pub(super) fn cause(cause: domain::Cause) -> v1::Cause {
     match cause {
         domain::Cause::Caller => v1::Cause::Caller,
         domain::Cause::Expiry => v1::Cause::Expiry,
+        domain::Cause::Drift => v1::Cause::Drift,
     }
 }
 

@@ -47,7 +47,12 @@ impl From<DriftError> for Refusal {
                 ErrorReason::NotFinalized,
                 "Nothing is compared with AWS yet; have the operator run `sharewarden finalize`, and set `drift.enabled` on a replica.",
             ),
+            DriftError::BaselineNotAdmitted => Refusal::new(
+                ErrorReason::NotFinalized,
+                "No baseline can be confirmed yet; have the operator run `sharewarden finalize`.",
+            ),
             DriftError::Store(error) => store(&error),
+            DriftError::Commit(error) => refusal(Error::Commit(error)),
         }
     }
 }

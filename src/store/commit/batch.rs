@@ -138,11 +138,13 @@ async fn decide_and_save(
         now,
         knows_ends,
         knows_drift,
+        knows_drift_revokes,
     } = load(connection, commands).await?;
     let context = TransitionContext {
         now,
         knows_ends,
         knows_drift,
+        knows_drift_revokes,
         replica: rules.replica,
         lease_for: rules.lease_for,
         late_effect_window: rules.late_effect_window,

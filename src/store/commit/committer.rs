@@ -10,19 +10,16 @@
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     io,
-    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
-    time::Duration,
 };
 
-use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::{
     runtime,
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{mpsc, oneshot},
 };
 use tokio_util::task::TaskTracker;
 
@@ -38,19 +35,11 @@ use crate::{
 };
 
 use super::{
+    background::Background,
     batch::BatchSettings,
     lane::{Answered, CommitError, Lane, Leased, QueuedCommand, Shutdown},
     stuck::{StuckAccounts, StuckLimits},
 };
-
-/// The most commands in the lanes for which no caller waits. A batch then takes little longer because of them.
-const MAX_IN_BACKGROUND: usize = 32;
-
-/// How many of them may be of one account.
-const MAX_OF_ACCOUNT: usize = 8;
-
-/// How long one of them may take.
-const BACKGROUND_TIME: Duration = Duration::from_secs(1);
 
 /// Commits commands. The only writer of changes.
 #[derive(Debug, Clone)]
@@ -61,7 +50,6 @@ pub struct Committer {
     claiming: TaskTracker,
     shutdown: Shutdown,
     origins: Origins,
-    background: Arc<Semaphore>,
 }
 
 impl Committer {
@@ -139,7 +127,6 @@ impl Committer {
             claiming,
             shutdown,
             origins,
-            background: Arc::new(Semaphore::new(MAX_IN_BACKGROUND)),
         })
     }
 
@@ -188,34 +175,9 @@ impl Committer {
         receive(receiver).await
     }
 
-    /// Commits a command for which no caller waits. Only a few of them are in the lanes at once, so that thousands that are due
-    /// together delay no caller.
-    ///
-    /// # Errors
-    /// [`CommitError`], except [`CommitError::Overloaded`]. What takes longer than a second is Unavailable.
-    pub async fn commit_in_background(&self, command: Command) -> Result<CommandReply, CommitError> {
-        let _turn = self.background.acquire().await.map_err(|_| CommitError::Unavailable)?;
-        let committed = tokio::time::timeout(BACKGROUND_TIME, self.commit_with_backpressure(command)).await;
-        Ok(committed.map_err(|_| CommitError::Unavailable)??.0)
-    }
-
-    /// Commits commands of one account in the background, a few at a time: an account that is locked leaves turns to others. Ends at
-    /// the first error; the rest is left.
-    ///
-    /// # Errors
-    /// That of [`commit_in_background`](Self::commit_in_background).
-    pub async fn commit_all_in_background<T>(
-        &self,
-        commands: impl IntoIterator<Item = (T, Command)>,
-        mut committed: impl FnMut(T, CommandReply),
-    ) -> Result<(), CommitError> {
-        let commits = stream::iter(commands)
-            .map(async |(of, command)| Ok::<_, CommitError>((of, self.commit_in_background(command).await?)));
-        let mut commits = pin!(commits.buffer_unordered(MAX_OF_ACCOUNT));
-        while let Some((of, reply)) = commits.try_next().await? {
-            committed(of, reply);
-        }
-        Ok(())
+    /// Commits commands for which no caller waits, at most `at_once` at the same time.
+    pub fn in_background(&self, at_once: usize) -> Background {
+        Background::new(self.clone(), at_once)
     }
 
     /// Refuses callers from now on. Accepted work goes on.

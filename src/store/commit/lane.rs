@@ -116,6 +116,8 @@ impl QueuedCommand {
             | Command::Renew { .. }
             | Command::Settle(_)
             | Command::Observe(_)
+            | Command::RevokeUnrecorded(..)
+            | Command::SetBaseline(..)
             | Command::Confirm(..) => CommitError::Unavailable,
         };
         let _ = self.answer.send(Err(answer));

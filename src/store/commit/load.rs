@@ -39,6 +39,8 @@ pub(super) struct Loaded {
     pub(super) knows_ends: bool,
     /// True if every build that the schema admits knows drift.
     pub(super) knows_drift: bool,
+    /// True if every build that the schema admits knows that unrecorded shares can be revoked without a caller.
+    pub(super) knows_drift_revokes: bool,
 }
 
 /// The first build that knows ends of shares.
@@ -46,6 +48,9 @@ const BUILD_WITH_ENDS: i64 = 9;
 
 /// The first build that knows drift.
 const BUILD_WITH_DRIFT: i64 = 10;
+
+/// The first build that knows that unrecorded shares can be revoked without a caller.
+const BUILD_WITH_DRIFT_REVOKES: i64 = 13;
 
 /// The rows that were found.
 #[derive(Default)]
@@ -59,6 +64,7 @@ struct Found {
     now: Option<Timestamp>,
     knows_ends: bool,
     knows_drift: bool,
+    knows_drift_revokes: bool,
 }
 
 /// Loads the accounts, if the schema still admits this build. Inserts missing ledgers: an account may be new, and after a
@@ -90,6 +96,7 @@ pub(super) async fn load(connection: &mut PgConnection, commands: &[Command]) ->
         now,
         knows_ends: found.knows_ends,
         knows_drift: found.knows_drift,
+        knows_drift_revokes: found.knows_drift_revokes,
     })
 }
 
@@ -125,7 +132,9 @@ async fn read(connection: &mut PgConnection, commands: &[Command]) -> Result<Fou
     let mut are_seen = vec![false; commands.len()];
     let oldest_build = rows.first().map(|row| row.try_get(2)).transpose()?.flatten();
     let oldest_build = connection::admitted(oldest_build)?;
-    (found.knows_ends, found.knows_drift) = (oldest_build >= BUILD_WITH_ENDS, oldest_build >= BUILD_WITH_DRIFT);
+    found.knows_ends = oldest_build >= BUILD_WITH_ENDS;
+    found.knows_drift = oldest_build >= BUILD_WITH_DRIFT;
+    found.knows_drift_revokes = oldest_build >= BUILD_WITH_DRIFT_REVOKES;
     for row in &rows {
         let number: i64 = row.try_get(0)?;
         let index = usize::try_from(number - 1).ok().filter(|index| *index < ids.len());

@@ -1,6 +1,8 @@
-//! Group commit. Read [`committer`] (lanes and callers), [`lane`] (batches and retries), [`stuck`] (accounts that
-//! another session keeps locked), [`batch`] (load, apply, save), [`load`], [`save`].
+//! Group commit. Read [`committer`] (lanes and callers), [`lane`] (batches and retries), [`background`] (commands
+//! for which no caller waits), [`stuck`] (accounts that another session keeps locked), [`batch`] (load, apply, save), [`load`],
+//! [`save`].
 
+mod background;
 mod batch;
 mod committer;
 mod lane;
@@ -8,5 +10,6 @@ mod load;
 mod save;
 mod stuck;
 
+pub use background::Background;
 pub use committer::Committer;
 pub use lane::{CommitError, Leased};

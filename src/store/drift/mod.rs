@@ -5,6 +5,7 @@
 //! [`requests`] what somebody asks for. Findings are written by the committer only. Everything else here can be lost:
 //! the next scan sees it again.
 
+pub mod baselines;
 pub mod findings;
 pub mod images;
 pub mod overview;

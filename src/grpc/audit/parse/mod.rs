@@ -155,6 +155,7 @@ impl FieldReader {
                 v1::Cause::Unspecified => None,
                 v1::Cause::Caller => Some(Cause::Caller),
                 v1::Cause::Expiry => Some(Cause::Expiry),
+                v1::Cause::Drift => Some(Cause::Drift),
             }
         });
         each_once(Cause::ALL, &named)

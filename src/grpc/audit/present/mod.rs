@@ -2,7 +2,10 @@
 
 use crate::{
     audit::{AuditEntry, EntryPage, PastBasis, PastShare, SharePage, Summary},
-    domain::{Action, ChangeBody, ConfirmationBody, DenialsBody, DriftFoundBody, DriftResolvedBody, EntryBody},
+    domain::{
+        Action, ChangeBody, ConfirmationBody, DenialsBody, DriftBaselineBody, DriftFoundBody, DriftResolvedBody,
+        EntryBody,
+    },
     grpc::{
         page_token,
         present::{
@@ -82,6 +85,7 @@ fn body(body: &EntryBody) -> Option<v1::audit_entry::Body> {
         EntryBody::CheckpointConfirmed(body) => Some(v1::audit_entry::Body::CheckpointConfirmed(confirmation(body))),
         EntryBody::DriftFound(body) => Some(v1::audit_entry::Body::DriftFound(drift_found(body))),
         EntryBody::DriftResolved(body) => Some(v1::audit_entry::Body::DriftResolved(drift_resolved(body))),
+        EntryBody::DriftBaseline(body) => Some(v1::audit_entry::Body::DriftBaseline(drift_baseline(body))),
         known => known.change().map(|body| v1::audit_entry::Body::Change(change(body))),
     }
 }
@@ -104,6 +108,14 @@ fn drift_found(body: &DriftFoundBody) -> v1::DriftFoundBody {
         first_seen_time: Some(timestamp(body.first_seen_at)),
         seen_time: Some(timestamp(body.seen_at)),
         scan_id: body.scan_id.to_string(),
+    }
+}
+
+fn drift_baseline(body: &DriftBaselineBody) -> v1::DriftBaselineBody {
+    v1::DriftBaselineBody {
+        is_confirmed: body.is_confirmed,
+        principal: body.principal.as_str().into(),
+        ..v1::DriftBaselineBody::from(&body.justification)
     }
 }
 

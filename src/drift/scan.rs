@@ -17,7 +17,7 @@ use crate::{
 use super::{DriftParts, pace::NO_TURN};
 
 /// How long a replica keeps an account and Region without a sign of life.
-pub(super) const LEASE: Duration = Duration::from_secs(120);
+pub(super) const LEASE: Duration = Duration::from_secs(30);
 
 /// How long a replica goes on with an account and Region before it claims again.
 const TURN: Duration = Duration::from_secs(20);

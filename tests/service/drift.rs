@@ -2,10 +2,6 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use aws_sdk_workspaces::{
-    Client as Aws, Config as AwsConfig,
-    config::{BehaviorVersion, Credentials, Region as AwsRegion},
-};
 use serde_json::Value;
 use sharewarden::{
     clock::Clock,
@@ -16,34 +12,16 @@ use sharewarden::{
     },
 };
 use sharewarden_simulator::{Effect, Fault, Staleness};
-use sharewarden_testkit::stack::*;
+use sharewarden_testkit::{outsider::Outsider, stack::*};
 
 use crate::processes::{output, program, stderr, stdout};
 
 /// Compares every second, and confirms after a third of one.
 const OFTEN: &str = "drift.enabled = true\ndrift.interval = \"1s\"\ndrift.confirm_after = \"100ms\"\n";
 
-/// Calls AWS past the service, with the SDK.
-struct Outsider(Aws);
-
-impl Outsider {
-    fn of(stack: &Stack) -> Self {
-        let config = AwsConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(AwsRegion::new(REGION))
-            .endpoint_url(stack.simulator.url())
-            .credentials_provider(Credentials::new(format!("AKIA{ACCOUNT}"), "any", None, None, "test"));
-        Self(Aws::from_conf(config.build()))
-    }
-
-    async fn set(&self, image: &str, recipient: &str, is_shared: bool) {
-        let call = self.0.update_workspace_image_permission();
-        let call = call
-            .image_id(image)
-            .shared_account_id(recipient)
-            .allow_copy_image(is_shared);
-        call.send().await.unwrap();
-    }
+/// Somebody with the keys of the first account.
+fn outsider(stack: &Stack) -> Outsider {
+    Outsider::new(&stack.simulator.url(), ACCOUNT)
 }
 
 fn recipient(number: usize) -> String {
@@ -91,7 +69,7 @@ async fn every_share_that_was_made_or_taken_away_past_the_service_is_found_and_n
     let stack = Stack::start_with(OFTEN).await;
     let second = stack.second_server(OFTEN).await;
     stack.grant_many(0, 3).await;
-    let outsider = Outsider::of(&stack);
+    let outsider = outsider(&stack);
     // Three pages.
     for number in 0..60 {
         outsider.set("wsi-devtool01", &recipient(number), true).await;
@@ -124,7 +102,7 @@ async fn every_share_that_was_made_or_taken_away_past_the_service_is_found_and_n
 #[tokio::test]
 async fn a_grant_adopts_an_unrecorded_share_and_a_difference_that_goes_away_is_resolved() {
     let stack = Stack::start_with(OFTEN).await;
-    let outsider = Outsider::of(&stack);
+    let outsider = outsider(&stack);
     outsider.set(IMAGE, &grant().shared_account_id, true).await;
     outsider.set(IMAGE, &recipient(1), true).await;
     until(&stack.pool, OPEN, 2).await;
@@ -185,7 +163,7 @@ async fn a_read_that_ends_early_or_shows_the_past_proves_nothing() {
 async fn the_shares_of_a_deleted_image_are_missing() {
     let stack = Stack::start_with(OFTEN).await;
     stack.grant_many(0, 2).await;
-    let outsider = Outsider::of(&stack);
+    let outsider = outsider(&stack);
     for number in 0..2 {
         outsider.set(IMAGE, &nth_grant(number).shared_account_id, false).await;
     }
@@ -215,7 +193,7 @@ async fn a_region_that_does_not_answer_is_said_in_its_row_and_the_others_go_on()
     stack.simulator.inject(fault).unwrap();
     let refused = "SELECT count(*) FROM reporting.drift_scans WHERE region = 'us-east-1' AND error_code = 'AccessDeniedException'";
     until(&stack.pool, refused, 1).await;
-    Outsider::of(&stack).set(IMAGE, &recipient(1), true).await;
+    outsider(&stack).set(IMAGE, &recipient(1), true).await;
     until(&stack.pool, OPEN, 1).await;
     stack.end().await;
 }
@@ -223,7 +201,7 @@ async fn a_region_that_does_not_answer_is_said_in_its_row_and_the_others_go_on()
 #[tokio::test]
 async fn nothing_is_compared_while_older_builds_may_run_or_where_it_is_switched_off() {
     let mut stack = Stack::start_with("").await;
-    Outsider::of(&stack).set(IMAGE, &recipient(1), true).await;
+    outsider(&stack).set(IMAGE, &recipient(1), true).await;
     stack.stop_server().await;
     assert_eq!(stack.calls_of(DESCRIBE), 0, "it is switched off");
     stack.tamper("UPDATE build_admission SET oldest_build = 9").await;
@@ -260,7 +238,7 @@ async fn a_scan_is_asked_for_and_its_findings_are_decided_about() {
     let (code, told_none, error) = told(&stack, "drift scan -o csv").await;
     assert_eq!(code, Some(0), "{error}");
     assert_eq!(told_none.lines().count(), 1 + 3, "{told_none}");
-    let outsider = Outsider::of(&stack);
+    let outsider = outsider(&stack);
     for number in 1..=2 {
         outsider.set(IMAGE, &recipient(number), true).await;
     }
@@ -329,7 +307,7 @@ const CONFIRM: &str = "drift baseline confirm --account 111122223333 -t CHG-1 -m
 #[tokio::test]
 async fn an_unrecorded_share_is_revoked_without_a_caller_if_it_was_found_after_the_baseline() {
     let (stack, server) = revoking().await;
-    let outsider = Outsider::of(&stack);
+    let outsider = outsider(&stack);
     stack.grant_many(0, 1).await;
     outsider.set(IMAGE, &recipient(1), true).await;
     until(&stack.pool, OPEN, 1).await;
@@ -373,7 +351,7 @@ async fn an_unrecorded_share_is_revoked_without_a_caller_if_it_was_found_after_t
 #[tokio::test]
 async fn more_unrecorded_shares_than_the_brake_lets_through_are_all_left() {
     let (stack, server) = revoking().await;
-    let outsider = Outsider::of(&stack);
+    let outsider = outsider(&stack);
     scans(&stack, 1).await;
     let (code, _, error) = told_by(server.address, &format!("{CONFIRM} empty")).await;
     assert_eq!(code, Some(0), "{error}");
@@ -400,7 +378,7 @@ async fn more_unrecorded_shares_than_the_brake_lets_through_are_all_left() {
 #[tokio::test]
 async fn after_a_failover_or_a_restore_nothing_is_revoked_until_the_baseline_is_confirmed_again() {
     let (stack, server) = revoking().await;
-    let outsider = Outsider::of(&stack);
+    let outsider = outsider(&stack);
     scans(&stack, 1).await;
     told_by(server.address, &format!("{CONFIRM} empty")).await;
     assert_eq!(baseline_state(&server).await, State::Revoking);

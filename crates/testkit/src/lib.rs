@@ -26,6 +26,7 @@ pub mod http2;
 )]
 pub mod load;
 pub mod log;
+pub mod outsider;
 pub mod pending;
 pub mod postgres;
 pub mod proxy;

@@ -47,6 +47,8 @@ pub struct RandomClient {
     pub permissions: Vec<ImagePermission>,
     /// Permissions that are changed so seldom that their shares end.
     pub quiet_permissions: Vec<ImagePermission>,
+    /// Permissions that somebody also changes past the service.
+    pub outside_permissions: Vec<ImagePermission>,
     /// True if half of the grants have an end.
     pub grants_for_a_time: bool,
     pub recorder: Arc<Recorder>,
@@ -124,8 +126,10 @@ impl RandomClient {
     }
 
     fn random_request(&mut self) -> ShareRequest {
-        let permissions = match self.rng.u32(..6) {
-            0 => &self.quiet_permissions,
+        let permissions = match self.rng.u32(..96) {
+            0..16 => &self.quiet_permissions,
+            // So seldom that a difference is there for longer than it takes to be found.
+            16 if !self.outside_permissions.is_empty() => &self.outside_permissions,
             _ => &self.permissions,
         };
         let permission = self.rng.choice(permissions).unwrap().clone();

@@ -110,7 +110,7 @@ pub async fn ledger(channel: Channel, account: &str, size: u64, kept: &KeptCheck
         match ExportedLine::parse(line) {
             ExportedLine::Entry(entry) => ledger.entries.push(*entry),
             ExportedLine::Denials(denials) => ledger.denials.push(denials),
-            ExportedLine::Drift(line) => ledger.drift.push(line),
+            ExportedLine::Drift(entry) => ledger.drift.push(entry),
         }
     }
     ledger

@@ -12,6 +12,8 @@ pub struct History {
     pub calls: Vec<ApiCall>,
     /// The permissions at AWS at the end.
     pub shared: BTreeSet<ImagePermission>,
+    /// The permissions that somebody also changes past the service.
+    pub outside: BTreeSet<ImagePermission>,
     /// The ledgers, exported at the end.
     pub ledgers: Vec<ExportedLedger>,
     /// The calls of grants and revokes.
@@ -199,10 +201,53 @@ pub struct ExportedLedger {
     pub entries: Vec<LedgerEntry>,
     /// The counts of refusals that have no entry of their own.
     pub denials: Vec<CountedDenials>,
-    /// The entries about drift.
-    pub drift: Vec<String>,
+    /// The entries about drift, in the order of the ledger.
+    pub drift: Vec<DriftEntry>,
     /// Errors of the verifier, with each checkpoint that was kept.
     pub wrong: Vec<String>,
+}
+
+/// An entry about drift.
+#[derive(Clone, Debug, Deserialize)]
+pub struct DriftEntry {
+    pub account_id: String,
+    pub body: DriftBodyJson,
+    pub kind: String,
+    pub log_index: u64,
+    #[serde(with = "time::serde::rfc3339")]
+    pub recorded_at: OffsetDateTime,
+}
+
+/// The members of the bodies of all kinds about drift.
+#[derive(Clone, Debug, Deserialize)]
+pub struct DriftBodyJson {
+    pub difference: Option<String>,
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub first_seen_at: Option<OffsetDateTime>,
+    pub found_index: Option<u64>,
+    pub resolution: Option<String>,
+    pub region: Option<String>,
+    pub image_id: Option<String>,
+    pub shared_account_id: Option<String>,
+}
+
+impl DriftEntry {
+    /// Its kind, with the difference and what became of it.
+    pub fn what(&self) -> String {
+        let body = [&self.body.difference, &self.body.resolution];
+        let body: Vec<_> = body.into_iter().flatten().map(String::as_str).collect();
+        format!("{} {}", self.kind, body.join(" "))
+    }
+
+    /// The permission of a finding. None for an operator's decision.
+    pub fn permission(&self) -> Option<ImagePermission> {
+        Some(ImagePermission {
+            account: self.account_id.clone(),
+            region: self.body.region.clone()?,
+            image: self.body.image_id.clone()?,
+            shared_account: self.body.shared_account_id.clone()?,
+        })
+    }
 }
 
 /// An entry, with the members that the checker uses.
@@ -307,7 +352,7 @@ pub struct CountedDenials {
 pub enum ExportedLine {
     Entry(Box<LedgerEntry>),
     Denials(CountedDenials),
-    Drift(String),
+    Drift(DriftEntry),
 }
 
 impl ExportedLine {
@@ -320,7 +365,7 @@ impl ExportedLine {
         let value: serde_json::Value = serde_json::from_str(line).unwrap();
         match value["kind"].as_str() {
             Some("change.denials") => Self::Denials(serde_json::from_value::<DenialsJson>(value).unwrap().body),
-            Some(kind) if kind.starts_with("drift.") => Self::Drift(line.to_owned()),
+            Some(kind) if kind.starts_with("drift.") => Self::Drift(serde_json::from_value(value).unwrap()),
             _ => Self::Entry(serde_json::from_value(value).unwrap()),
         }
     }

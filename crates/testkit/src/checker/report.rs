@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use super::{
     check::{judged, resolves, stories},
-    history::{Build, PolicyEventKind, RpcOutcome, UpgradeHistory},
+    history::{Build, DriftEntry, PolicyEventKind, RpcOutcome, UpgradeHistory},
     readiness::EVERY,
     trial::Trial,
 };
@@ -31,6 +31,11 @@ impl Display for Trial {
         table(f, "calls to AWS", &counted(operations))?;
         table(f, "answers", &self.answers())?;
         table(f, "entries", &self.entries())?;
+        if self.outside_calls > 0 {
+            writeln!(f, "calls past the service: {}", self.outside_calls)?;
+            let drift = history.ledgers.iter().flat_map(|ledger| &ledger.drift);
+            table(f, "entries about drift", &counted(drift.map(DriftEntry::what)))?;
+        }
         if let Some(policies) = &history.policies {
             table(f, "policy files written", &self.policies)?;
             let replaced = policies.replicas.iter().flat_map(|replica| &replica.events);
@@ -84,6 +89,7 @@ impl Trial {
         let entries = self.history.ledgers.iter().flat_map(|ledger| &ledger.entries);
         counted(entries.map(|entry| match entry.error_reason.as_deref() {
             Some("POLICY_DENIED") => "FAILED, refused by the policy before a call".to_owned(),
+            _ if entry.cause.as_deref() == Some("DRIFT") => format!("{}, without a caller", entry.stage.name()),
             _ if entry.cause.as_deref() == Some("EXPIRY") => format!("{}, at the end of a share", entry.stage.name()),
             _ => entry.stage.name().to_owned(),
         }))

@@ -38,6 +38,16 @@ const DENIED: (&str, &str) = (ACCOUNTS[1], RECIPIENTS[0]);
 /// Recipients of images of the first account, with whom clients seldom share.
 const QUIET_RECIPIENTS: [&str; 4] = ["500000000001", "500000000002", "500000000003", "500000000004"];
 
+/// Recipients of images of the first account, with whom somebody shares past the service, and clients seldom. The number of these
+/// permissions is below that at which nothing is revoked without a caller.
+const OUTSIDE_RECIPIENTS: [&str; 2] = ["600000000001", "600000000002"];
+
+/// Permissions that somebody changes past the service.
+pub fn outside_permissions() -> Vec<ImagePermission> {
+    let of_image = |(account, image)| OUTSIDE_RECIPIENTS.map(|recipient| permission(account, image, recipient));
+    IMAGES[..2].iter().copied().flat_map(of_image).collect()
+}
+
 /// Permissions that clients change all the time. The policy denies to grant one of them.
 pub fn permissions() -> Vec<ImagePermission> {
     let of_image = |(account, image)| RECIPIENTS.map(|recipient| permission(account, image, recipient));
@@ -79,6 +89,7 @@ pub fn config(database: &str, simulator: &str, policies: Option<&Path>) -> Strin
         ),
         None => String::new(),
     };
+    let on_drift = policies.map_or("", |_| "on_drift = \"revoke\"");
     format!(
         r#"
 server.listen = "127.0.0.1:0"
@@ -120,6 +131,7 @@ id = "{first}"
 regions = ["{REGION}"]
 share_with = "anyone"
 role_arn = "arn:aws:iam::{first}:role/sharewarden"
+{on_drift}
 
 [[accounts]]
 id = "{second}"

@@ -1,7 +1,7 @@
 //! One trial: start, inject faults, heal, wait until no change is pending, repeat all requests, collect, check.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -26,6 +26,7 @@ use super::{
     fleet::{Fleet, ReplicaPlace, keep_one_ready},
     history::{Build, HealedTime, History, PolicyHistory, PolledReadiness, UpgradeHistory},
     infrastructure_faults::{self, EventCounts},
+    outsider,
     policies::{self, PolicyDirectories},
     readiness,
     replica::{OwnersCommand, Program, ReplicaProcess, config_file},
@@ -56,6 +57,8 @@ pub struct Trial {
     pub kills: BTreeMap<String, u64>,
     pub cuts: BTreeMap<String, u64>,
     pub aws_faults: BTreeMap<String, u64>,
+    /// Calls past the service.
+    pub outside_calls: u64,
     /// Files of policies that were written, by their names.
     pub policies: BTreeMap<String, u64>,
     pub proxies: Vec<ProxyCounts>,
@@ -115,6 +118,15 @@ pub async fn run(options: &TrialOptions, folder: &Path) -> Trial {
         rng.fork(),
         stop.clone(),
     ));
+    let outsider = match options.upgrade {
+        Some(_) => None,
+        None => Some(tokio::spawn(outsider::meddle(
+            simulator.url(),
+            channels.clone(),
+            rng.fork(),
+            stop.clone(),
+        ))),
+    };
     let written = EventCounts::default();
     let changing = directories
         .clone()
@@ -140,6 +152,10 @@ pub async fn run(options: &TrialOptions, folder: &Path) -> Trial {
         changing.await.unwrap();
         directories.permit_everything();
     }
+    let mut outside_calls = 0;
+    if let Some(outsider) = outsider {
+        outside_calls = outsider.await.unwrap();
+    }
     let mut replicas = killing.join_all().await;
     let clients = clients.join_all().await;
     let kept = kept.await.unwrap();
@@ -158,6 +174,10 @@ pub async fn run(options: &TrialOptions, folder: &Path) -> Trial {
         from: healed_at,
         to: time_of(&mut database).await,
     };
+    if options.upgrade.is_none() {
+        outsider::compared(&mut database, &mut complaints).await;
+        nothing_pending(&mut database, &mut complaints).await;
+    }
     let quiet = simulator.wait_for_calls(|calls| calls.iter().all(|call| call.ended.is_some()));
     if tokio::time::timeout(TIMEOUT, quiet).await.is_err() {
         complaints.push("calls to AWS do not end".into());
@@ -175,6 +195,10 @@ pub async fn run(options: &TrialOptions, folder: &Path) -> Trial {
         answers: std::mem::take(&mut recorder.answers.lock().unwrap()),
         readings: std::mem::take(&mut recorder.readings.lock().unwrap()),
         upgrade,
+        outside: match options.upgrade {
+            Some(_) => BTreeSet::new(),
+            None => setup::outside_permissions().into_iter().collect(),
+        },
         ..History::default()
     };
     let channel = any(&channels);
@@ -191,7 +215,8 @@ pub async fn run(options: &TrialOptions, folder: &Path) -> Trial {
         let ledger = collect::ledger(channel.clone(), account, size, &kept).await;
         history.ledgers.push(ledger);
     }
-    for permission in setup::permissions().into_iter().chain(setup::quiet_permissions()) {
+    let permissions = setup::permissions().into_iter().chain(setup::quiet_permissions());
+    for permission in permissions.chain(setup::outside_permissions()) {
         let shared = simulator.shared_accounts(&permission.account, &permission.region, &permission.image);
         if shared.contains(&permission.shared_account) {
             history.shared.insert(permission);
@@ -219,6 +244,7 @@ pub async fn run(options: &TrialOptions, folder: &Path) -> Trial {
         kills,
         cuts: cuts.all(),
         aws_faults,
+        outside_calls,
         policies: written.all(),
         proxies: fleet.iter().map(|place| place.proxy.counts()).collect(),
     }
@@ -319,6 +345,10 @@ fn start_clients(
                 channels: channels.clone(),
                 permissions: setup::permissions(),
                 quiet_permissions: setup::quiet_permissions(),
+                outside_permissions: match options.upgrade {
+                    Some(_) => Vec::new(),
+                    None => setup::outside_permissions(),
+                },
                 // Older builds do not know ends.
                 grants_for_a_time: options.upgrade.is_none(),
                 recorder: Arc::clone(recorder),
@@ -385,7 +415,7 @@ async fn ends_soon(database: &mut PgConnection) -> bool {
     soon.unwrap_or_default()
 }
 
-async fn time_of(database: &mut PgConnection) -> time::OffsetDateTime {
+pub async fn time_of(database: &mut PgConnection) -> time::OffsetDateTime {
     sqlx::query_scalar("SELECT clock_timestamp()")
         .fetch_one(database)
         .await

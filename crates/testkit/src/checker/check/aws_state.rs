@@ -12,10 +12,10 @@ use super::{super::history::*, LedgerChanges, Violations, changes::LedgerChange,
 
 /// The calls that took effect on a permission, in that order.
 #[derive(Debug, Default)]
-struct Timeline<'a>(Vec<&'a ApiCall>);
+pub(super) struct Timeline<'a>(Vec<&'a ApiCall>);
 
 impl<'a> Timeline<'a> {
-    fn all(calls: &'a [ApiCall]) -> BTreeMap<ImagePermission, Self> {
+    pub(super) fn all(calls: &'a [ApiCall]) -> BTreeMap<ImagePermission, Self> {
         let mut timelines: BTreeMap<ImagePermission, Self> = BTreeMap::new();
         let took_effect = |call: &&ApiCall| call.operation == super::calls::UPDATE && call.applied.is_some();
         for call in calls.iter().filter(took_effect) {
@@ -30,7 +30,7 @@ impl<'a> Timeline<'a> {
     }
 
     /// True if this may have been the state at some time in the interval. Initially nothing is shared.
-    fn may_have_been(&self, shared: bool, from: OffsetDateTime, to: OffsetDateTime) -> bool {
+    pub(super) fn may_have_been(&self, shared: bool, from: OffsetDateTime, to: OffsetDateTime) -> bool {
         let ends = |index: usize| match self.0.get(index) {
             Some(call) => call.ended_at,
             None => None,
@@ -51,7 +51,7 @@ impl<'a> Timeline<'a> {
 pub(super) fn check(history: &History, changes: &LedgerChanges<'_>, violations: &mut Violations) {
     let timelines = Timeline::all(&history.calls);
     let nothing = Timeline::default();
-    for permission in changes.permissions() {
+    for permission in changes.permissions().filter(|of| !history.outside.contains(of)) {
         let timeline = timelines.get(permission).unwrap_or(&nothing);
         let all: Vec<_> = changes.of_permission(permission).collect();
         for change in &all {
@@ -64,7 +64,7 @@ pub(super) fn check(history: &History, changes: &LedgerChanges<'_>, violations: 
         }
         ends_as_asked(permission, &all, history, violations);
     }
-    for permission in &history.shared {
+    for permission in history.shared.difference(&history.outside) {
         if changes.of_permission(permission).next().is_none() {
             violations.add("P1", format!("{permission} is shared without any request"));
         }

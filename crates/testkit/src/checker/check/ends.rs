@@ -32,7 +32,8 @@ pub(super) fn check(history: &History, changes: &LedgerChanges<'_>, violations: 
         for (index, change) in all.iter().enumerate() {
             let asked = change.requested;
             let is_end = asked.cause.as_deref() == Some("EXPIRY");
-            if is_end != (asked.principal.as_deref() == Some(AUTOMATION)) || (is_end && asked.action.allows()) {
+            let is_own = is_end || asked.cause.as_deref() == Some("DRIFT");
+            if is_own != (asked.principal.as_deref() == Some(AUTOMATION)) || (is_own && asked.action.allows()) {
                 let what = (&asked.principal, &asked.cause, asked.action);
                 violations.add("P14", format!("{}: a change of {what:?}", place(asked)));
             }
@@ -41,7 +42,7 @@ pub(super) fn check(history: &History, changes: &LedgerChanges<'_>, violations: 
             }
         }
         if let Some(healed) = history.healed {
-            if history.shared.contains(permission) {
+            if history.shared.contains(permission) && !history.outside.contains(permission) {
                 is_not_overdue(permission, &all, healed.to, violations);
             }
             ends_in_time(&all, healed, violations);

@@ -5,13 +5,14 @@
 //! the call log are compared by their ticks. If only a range is known for an instant, the checker assumes the
 //! favourable one, so that each reported violation is real.
 //!
-//! [`LedgerChanges`] groups entries by change. `calls`, `ledgers`, `answers`, `requests`, `aws_state`, `policies`, `ends`
-//! and `upgrade` have the rules. `evaluation` decides as a policy set does.
+//! [`LedgerChanges`] groups entries by change. `calls`, `ledgers`, `answers`, `requests`, `aws_state`, `policies`, `ends`,
+//! `drift` and `upgrade` have the rules. `evaluation` decides as a policy set does.
 
 mod answers;
 mod aws_state;
 mod calls;
 mod changes;
+mod drift;
 mod ends;
 mod evaluation;
 mod ledgers;
@@ -54,10 +55,6 @@ pub fn check(history: &History) -> Vec<Violation> {
         for wrong in &ledger.wrong {
             violations.add("P4", format!("ledger {}: {wrong}", ledger.account));
         }
-        // Nobody calls AWS past the replicas.
-        for line in &ledger.drift {
-            violations.add("P13", format!("AWS and the ledger differ: {line}"));
-        }
     }
     ledgers::check(history, &changes, &mut violations);
     calls::check(history, &changes, &mut violations);
@@ -66,6 +63,7 @@ pub fn check(history: &History) -> Vec<Violation> {
     requests::check(history, &mut violations);
     policies::check(history, &changes, &mut violations);
     ends::check(history, &changes, &mut violations);
+    drift::check(history, &changes, &mut violations);
     if let Some(upgrade) = &history.upgrade {
         upgrade::check(upgrade, &mut violations);
     }

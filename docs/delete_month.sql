@@ -4,8 +4,8 @@
 --   psql "$OWNER_URL" -v month=2026-01 -f docs/delete_month.sql
 --
 -- It drops the month's detached table, if `--drop` did not. It removes the texts from the changes that ended in the
--- month and from their requests, and deletes the month's rankings of principals. Hashes, checkpoints, counts and
--- intervals stay, so every proof still holds. It does not delete archived files.
+-- month and from their requests, and the callers from the month's events of CloudTrail. It deletes the month's rankings of
+-- principals. Hashes, checkpoints, counts and intervals stay, so every proof still holds. It does not delete archived files.
 
 \set ON_ERROR_STOP on
 BEGIN;
@@ -32,6 +32,9 @@ BEGIN
         AND change.ended_at >= starts AND change.ended_at < ends;
     UPDATE change SET principal = '(deleted)', reason = '(deleted)', ticket = NULL, trace_id = NULL, decision = NULL
     WHERE ended_at >= starts AND ended_at < ends;
+
+    UPDATE drift_event SET principal_arn = NULL, source_ip = NULL, user_agent = NULL
+    WHERE event_time >= starts AND event_time < ends;
 
     DELETE FROM audit_ranking WHERE ranking = 'PRINCIPAL' AND start_time >= starts AND start_time < ends;
     DELETE FROM audit_ranking_total WHERE ranking = 'PRINCIPAL' AND start_time >= starts AND start_time < ends;

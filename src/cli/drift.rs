@@ -8,6 +8,7 @@ use pbjson_types::Timestamp;
 use super::{
     args::GrantRevokeArgs,
     cell::{Cell, TableRow},
+    cloud_trail::event_rows,
     connection::{Client, DriftStub},
     console::Console,
     drift_baseline::{self, BaselineCommand},
@@ -27,8 +28,8 @@ use super::{
     view::View,
 };
 use crate::proto::v1::{
-    DriftDifference, DriftFinding, DriftResolution, DriftScan, GetDriftFindingRequest, ListDriftFindingsRequest,
-    ListDriftScansRequest, RequestedScan, ScanNowRequest,
+    CloudTrailEvent, DriftDifference, DriftFinding, DriftResolution, DriftScan, GetDriftFindingRequest,
+    ListDriftFindingsRequest, ListDriftScansRequest, RequestedScan, ScanNowRequest,
 };
 
 /// The time between two looks at the progress of scans.
@@ -359,6 +360,7 @@ fn described(found: &DriftFinding, view: &View) -> String {
         ("Found in entry", found.found_index.to_string().into()),
         ("Scan", one_line(&found.scan_id).into()),
     ];
+    rows.extend(found.event.iter().flat_map(event_rows));
     if found.resolve_time.is_some() {
         rows.extend([
             ("Resolution", Cell::State(drift_resolution(found.resolution))),
@@ -378,9 +380,16 @@ fn resolution(found: &DriftFinding) -> String {
     }
 }
 
+/// The user or role, and the session, without what the ARNs of an account have in common.
+fn caller(event: &CloudTrailEvent) -> String {
+    let arn = one_line(&event.principal_arn);
+    let name = arn.splitn(6, ':').nth(5).map(str::to_owned);
+    name.unwrap_or(arn)
+}
+
 impl ListItem for DriftFinding {
     const NAME: &'static str = "findings";
-    const DISPENSABLE: &'static [&'static str] = &["FIRST SEEN", "ENTRY", "RESOLUTION", "REGION"];
+    const DISPENSABLE: &'static [&'static str] = &["FIRST SEEN", "ENTRY", "RESOLUTION", "REGION", "BY"];
 
     fn row(&self) -> TableRow {
         vec![
@@ -391,12 +400,14 @@ impl ListItem for DriftFinding {
             ("DIFFERENCE", Cell::State(difference(self.difference))),
             ("FIRST SEEN", Cell::Time(self.first_seen_time)),
             ("FOUND", Cell::Time(self.find_time)),
+            ("BY", Cell::Id(self.event.as_ref().map(caller).unwrap_or_default())),
             ("ENTRY", self.found_index.to_string().into()),
             ("RESOLUTION", Cell::State(resolution(self))),
         ]
     }
 
     fn record(&self) -> Result<Cells, Failure> {
+        let event = self.event.clone().unwrap_or_default();
         Ok(vec![
             ("account_id", self.account_id.clone()),
             ("region", self.region.clone()),
@@ -410,13 +421,18 @@ impl ListItem for DriftFinding {
             ("resolution", resolution(self)),
             ("resolve_time", rfc3339(self.resolve_time.as_ref())),
             ("change_id", self.change_id.clone()),
+            ("event_id", event.event_id),
+            ("event_time", rfc3339(event.event_time.as_ref())),
+            ("principal_arn", event.principal_arn),
+            ("source_ip", event.source_ip),
+            ("user_agent", event.user_agent),
         ])
     }
 }
 
 impl ListItem for DriftScan {
     const NAME: &'static str = "scans";
-    const DISPENSABLE: &'static [&'static str] = &["ERROR", "BEGUN"];
+    const DISPENSABLE: &'static [&'static str] = &["TRAIL ERROR", "ERROR", "BEGUN", "TRAIL UNTIL"];
 
     fn row(&self) -> TableRow {
         vec![
@@ -427,6 +443,8 @@ impl ListItem for DriftScan {
             ("COMPLETE", Cell::Time(self.complete_time)),
             ("DIFFERENCES", self.findings.to_string().into()),
             ("ERROR", Cell::Text(one_line(&self.error_code))),
+            ("TRAIL UNTIL", Cell::Time(self.trail_complete_time)),
+            ("TRAIL ERROR", Cell::Text(one_line(&self.trail_error_code))),
         ]
     }
 
@@ -439,6 +457,8 @@ impl ListItem for DriftScan {
             ("complete_time", rfc3339(self.complete_time.as_ref())),
             ("findings", self.findings.to_string()),
             ("error_code", self.error_code.clone()),
+            ("trail_complete_time", rfc3339(self.trail_complete_time.as_ref())),
+            ("trail_error_code", self.trail_error_code.clone()),
         ])
     }
 }

@@ -14,6 +14,7 @@ mod args;
 pub mod audit;
 mod cell;
 mod changes;
+mod cloud_trail;
 mod command_line;
 mod completions;
 mod connection;

@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use super::parse;
 
 /// The comparison of what AWS holds with what the ledger says. It begins after `sharewarden finalize`. One replica at a time
-/// compares an account and Region; it reads AWS at a share of the pace that grants and revokes leave.
+/// compares an account and Region; it reads AWS at a share of the pace that grants and revokes leave. CloudTrail tells who made
+/// calls past the service.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DriftConfig {
-    /// Whether this replica compares. Default true.
+    /// Whether this replica compares, and reads CloudTrail. Default true.
     pub enabled: bool,
     /// The time in which each account and Region is compared completely, once. 1s..7d. Default 1h.
     #[serde(with = "parse::duration")]

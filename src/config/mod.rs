@@ -320,7 +320,7 @@ impl Default for ForwarderConfig {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AwsConfig {
-    /// The URL of WorkSpaces, for a simulator. It does not change the URL of STS. Default: AWS's own endpoints.
+    /// The URL of WorkSpaces and CloudTrail, for a simulator. It does not change the URL of STS. Default: AWS's own endpoints.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint_url: Option<String>,
     /// The URL of STS, for a simulator. Default: AWS's own endpoints.
@@ -401,7 +401,7 @@ pub struct AccountConfig {
         skip_serializing_if = "Option::is_none"
     )]
     pub external_id: Option<SecretString>,
-    /// The URL of WorkSpaces for this account. Default: `aws.endpoint_url`.
+    /// The URL of WorkSpaces and CloudTrail for this account. Default: `aws.endpoint_url`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint_url: Option<String>,
 }

@@ -207,6 +207,10 @@ uuid!(
     /// One comparison of what AWS holds in an account and Region with the ledger.
     ScanId
 );
+uuid!(
+    /// An event of CloudTrail.
+    EventId
+);
 
 #[cfg(test)]
 mod tests {

@@ -2,8 +2,9 @@
 //!
 //! Read in this order: [`id`] (identifiers), [`permission`], [`basis`] and [`change`] (the stored state), [`entry`] (the
 //! ledger), [`upstream`] (answers of AWS), [`transition`] (the effect of every command on an account) and [`convergence`]
-//! (the next step of a change). [`drift`] has the differences between AWS and the ledger. [`prediction`] repeats AWS's own
-//! rules. [`recorded_state`] is for auditors: what the entries of a ledger say about the other tables.
+//! (the next step of a change). [`drift`] has the differences between AWS and the ledger, and [`trail`] who made calls past the
+//! service. [`prediction`] repeats AWS's own rules. [`recorded_state`] is for auditors: what the entries of a ledger say about
+//! the other tables.
 
 pub mod authentication;
 pub mod basis;
@@ -25,6 +26,7 @@ pub mod prediction;
 pub mod recorded_state;
 pub mod request;
 mod spiffe;
+pub mod trail;
 pub mod transition;
 pub mod upstream;
 
@@ -37,13 +39,14 @@ pub use claims::{Claim, ClaimName, Claims};
 pub use decision::{Decision, PolicyDigest, PolicyId};
 pub use drift::{DriftDifference, DriftFinding, DriftResolution, Observation, PermissionStamp, ResolvedDrift};
 pub use entry::{
-    ChangeBody, ConfirmationBody, DenialsBody, DriftBaselineBody, DriftFoundBody, DriftResolvedBody, Entry, EntryBody,
-    EntryColumns, EntryKind, OcsfStatus, ShareEffect, UnknownBody,
+    ChangeBody, ConfirmationBody, DenialsBody, DriftBaselineBody, DriftFoundBody, DriftObservedBody, DriftResolvedBody,
+    Entry, EntryBody, EntryColumns, EntryKind, OcsfStatus, ShareEffect, UnknownBody,
 };
-pub use id::{ChangeId, ImageId, Principal, Region, ReplicaId, RequestId, ScanId, TraceId};
+pub use id::{ChangeId, EventId, ImageId, Principal, Region, ReplicaId, RequestId, ScanId, TraceId};
 pub use justification::{Justification, Reason, Ticket};
 pub use pattern::PrincipalPattern;
 pub use permission::{Access, Lease, Permission, PermissionKey, PermissionState, UnresolvedCall};
 pub use recorded_state::RecordedState;
 pub use request::{Request, RequestContent};
+pub use trail::{EventOrigin, OwnIdentity, ReadEvent, SharingEvent};
 pub use upstream::{Attempt, AwsError, AwsErrorKind, AwsOperation, AwsResponse, Classification};

@@ -11,8 +11,9 @@ use std::{
 };
 
 use super::{
-    Access, Basis, Change, ChangeBody, ChangeId, ChangeState, DriftFinding, DriftFoundBody, DriftResolvedBody, Entry,
-    EntryBody, PermissionKey, RequestId, ResolvedDrift, ShareEffect, Timestamp,
+    Access, Basis, Change, ChangeBody, ChangeId, ChangeState, DriftFinding, DriftFoundBody, DriftObservedBody,
+    DriftResolvedBody, Entry, EntryBody, EventId, PermissionKey, Region, RequestId, ResolvedDrift, ShareEffect,
+    Timestamp,
 };
 
 /// The state that the entries of a ledger, from the first one on, describe.
@@ -26,6 +27,7 @@ pub struct RecordedState {
     counts: BTreeMap<CountKey, u64>,
     requests: BTreeMap<RequestsKey, u64>,
     request_ids: BTreeSet<RequestId>,
+    events: BTreeSet<(Region, EventId)>,
     last_recorded_at: Option<Timestamp>,
 }
 
@@ -111,6 +113,9 @@ pub enum Contradiction {
     /// Its request id was accepted before, so a repeated request acted twice: a row of `request` was removed or changed.
     #[error("its request id was accepted before")]
     Repeated,
+    /// Its event of CloudTrail was recorded before.
+    #[error("its event of CloudTrail was recorded before")]
+    Observed,
     /// It finds a difference that is open, or resolves one that is not.
     #[error("it finds a difference that is open, or resolves one that is not")]
     Drifted,
@@ -133,6 +138,7 @@ impl RecordedState {
             EntryBody::ChangeSuperseded(body) => self.end(body, ChangeState::Superseded, entry.recorded_at)?,
             EntryBody::DriftFound(body) => self.find(body, entry)?,
             EntryBody::DriftResolved(body) => self.resolve(body, entry)?,
+            EntryBody::DriftObserved(body) => self.take_event(body)?,
             EntryBody::Unknown(_) => return Err(Contradiction::Unknown),
             _ => {}
         }
@@ -222,6 +228,13 @@ impl RecordedState {
         match self.request_ids.insert(body.intent.request_id) {
             true => Ok(()),
             false => Err(Contradiction::Repeated),
+        }
+    }
+
+    fn take_event(&mut self, body: &DriftObservedBody) -> Result<(), Contradiction> {
+        match self.events.insert((body.0.key.region.clone(), body.0.id)) {
+            true => Ok(()),
+            false => Err(Contradiction::Observed),
         }
     }
 

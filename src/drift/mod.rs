@@ -3,8 +3,8 @@
 //! Read in this order. This file is the worker of each replica: it claims accounts and Regions that have something to do. `scan`
 //! takes the next steps of one of them, under a lease: it begins a scan, looks at images, and ends the scan. `look` reads one
 //! image from AWS, and submits what it saw twice. `compare` decides what a look means; it is pure. `pace` reads AWS at the pace
-//! that grants and revokes leave. `queries` answers
-//! callers. `revoke` is a worker of its own: it revokes unrecorded shares where an operator wants that.
+//! that grants and revokes leave. `queries` answers callers. Two workers of their own: `revoke` revokes unrecorded shares where
+//! an operator wants that, and `trail` reads who made calls past the service.
 //!
 //! A scan that failed, or an image whose pages were not all read, proves nothing. The committer decides again about everything
 //! that is submitted ([`transition`](crate::domain::transition)).
@@ -15,6 +15,7 @@ mod pace;
 mod queries;
 mod revoke;
 mod scan;
+mod trail;
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -33,6 +34,7 @@ use crate::{
 pub use queries::{BaselineChange, DriftError, DriftQueries, FindingPage};
 pub use revoke::{DriftRevokeError, DriftRevokes, KnownSize};
 use scan::{LEASE, Steps};
+pub use trail::TrailWorker;
 
 /// How often a replica looks for something to do.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -85,19 +87,6 @@ impl DriftWorker {
         }
     }
 
-    /// The result of the steps that have ended. A failure of any of them is one of the round.
-    fn reap(&mut self) -> Result<(), StoreError> {
-        let mut result = Ok(());
-        while let Some(ended) = self.running.try_join_next() {
-            match ended {
-                Ok(ended) => result = result.and(ended),
-                // A panic of a step is one of the worker.
-                Err(error) => std::panic::resume_unwind(error.into_panic()),
-            }
-        }
-        result
-    }
-
     async fn note_unserved(&self) -> Result<(), StoreError> {
         let interval = self.parts.settings.interval;
         for (account, region) in scans::note_unserved(&self.parts.database, &self.endpoints, interval).await? {
@@ -120,7 +109,7 @@ impl Worker for DriftWorker {
     }
 
     async fn round(&mut self, _: Trigger) -> Result<NextRound, StoreError> {
-        self.reap()?;
+        reap(&mut self.running)?;
         if !self.has_rows {
             self.has_rows = scans::ensure(&self.parts.database, &self.endpoints).await?;
         }
@@ -140,4 +129,17 @@ impl Worker for DriftWorker {
         }
         Ok(NextRound::Interval)
     }
+}
+
+/// The result of the tasks that have ended. A failure of any of them is one of the round.
+fn reap(running: &mut JoinSet<Result<(), StoreError>>) -> Result<(), StoreError> {
+    let mut result = Ok(());
+    while let Some(ended) = running.try_join_next() {
+        match ended {
+            Ok(ended) => result = result.and(ended),
+            // A panic of a task is one of the worker.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+    result
 }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use crate::{
     domain::{
-        AccountId, DriftBaselineBody, DriftFinding, PermissionKey, Region,
+        AccountId, DriftBaselineBody, PermissionKey, Region,
         transition::{Command, CommandReply},
     },
     store::{
         CommitError, Committer, Database, StoreError,
         drift::{
             baselines::{self, BaselineStatus},
-            findings::{self, FindingFilter},
+            findings::{self, AttributedFinding, FindingFilter},
             requests::{self, RequestedScan, ScanProgress},
         },
     },
@@ -44,7 +44,7 @@ pub enum DriftError {
 #[derive(Debug)]
 pub struct FindingPage {
     /// The findings, by permission.
-    pub findings: Vec<DriftFinding>,
+    pub findings: Vec<AttributedFinding>,
     /// The last of them, if there are more.
     pub next: Option<PermissionKey>,
 }
@@ -175,7 +175,7 @@ impl DriftQueries {
         findings.truncate(size as usize);
         let last = findings.last().filter(|_| more);
         Ok(FindingPage {
-            next: last.map(|finding| finding.key.clone()),
+            next: last.map(|last| last.finding.key.clone()),
             findings,
         })
     }
@@ -184,7 +184,7 @@ impl DriftQueries {
     ///
     /// # Errors
     /// [`DriftError::Store`].
-    pub async fn finding(&self, key: &PermissionKey) -> Result<Option<DriftFinding>, DriftError> {
+    pub async fn finding(&self, key: &PermissionKey) -> Result<Option<AttributedFinding>, DriftError> {
         Ok(findings::of(&self.database, key).await?)
     }
 }

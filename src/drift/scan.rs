@@ -177,7 +177,7 @@ impl Steps {
 }
 
 /// The code of AWS, or one of ours. At most as long as its column.
-fn code(error: &AwsError) -> &str {
+pub(super) fn code(error: &AwsError) -> &str {
     let code = error.code.as_deref().unwrap_or("NoCode");
     code.get(..128).unwrap_or(code)
 }

@@ -6,12 +6,12 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     clock::Clock,
-    domain::{AccountId, DriftBaselineBody, DriftFinding, PermissionKey, Region},
+    domain::{AccountId, DriftBaselineBody, PermissionKey, Region},
     drift::{BaselineChange, DriftError, DriftQueries},
     proto::v1::{self, drift_service_server::DriftService},
     store::drift::{
         baselines::BaselineStatus,
-        findings::FindingFilter,
+        findings::{AttributedFinding, FindingFilter},
         requests::{RequestedScan, ScanProgress},
     },
     telemetry::DriftRevocation,
@@ -22,12 +22,12 @@ use super::{
     caller::{Caller, with_timeout},
     fields::{FieldReader, PageQuery},
     justification, page_token,
-    present::{difference, drift_resolution, timestamp},
+    present::{cloud_trail_event, difference, drift_resolution, timestamp},
     status,
 };
 
-/// The largest finding as a message, in bytes.
-const FINDING_BYTES: usize = 512;
+/// The largest finding as a message, in bytes. The texts of CloudTrail take most of it.
+const FINDING_BYTES: usize = 2560;
 
 /// The largest answer about scans, in bytes.
 const SCANS_BYTES: usize = 2 * 1024 * 1024;
@@ -228,6 +228,8 @@ fn scan(scan: ScanProgress) -> v1::DriftScan {
         complete_time: scan.complete.map(|(_, ended)| timestamp(ended)),
         fail_time: scan.failure.as_ref().map(|(_, since)| timestamp(*since)),
         error_code: scan.failure.map(|(code, _)| code).unwrap_or_default(),
+        trail_complete_time: scan.trail_complete_until.map(timestamp),
+        trail_error_code: scan.trail_error_code.unwrap_or_default(),
     }
 }
 
@@ -252,7 +254,7 @@ fn baseline(status: &BaselineStatus, state: Option<DriftRevocation>) -> v1::Drif
     }
 }
 
-fn finding(finding: &DriftFinding) -> v1::DriftFinding {
+fn finding(AttributedFinding { finding, event }: &AttributedFinding) -> v1::DriftFinding {
     let (key, resolved) = (&finding.key, finding.resolved);
     let change_id = resolved.and_then(|end| end.change_id);
     v1::DriftFinding {
@@ -271,5 +273,6 @@ fn finding(finding: &DriftFinding) -> v1::DriftFinding {
         resolve_time: resolved.map(|end| timestamp(end.at)),
         resolved_index: resolved.map(|end| end.index).unwrap_or_default(),
         change_id: change_id.map(|id| id.to_string()).unwrap_or_default(),
+        event: event.as_ref().map(cloud_trail_event),
     }
 }

@@ -36,6 +36,7 @@ impl Worker for DriftWatch {
                 ("MISSING_SHARE", overview.missing),
             ],
             age: overview.oldest,
+            calls_without_event: overview.calls_without_event,
         });
         self.instruments.set_drift(counts);
         read.map(|_| NextRound::Interval)

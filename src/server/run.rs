@@ -19,7 +19,7 @@ use crate::{
     clock::{Clock, MonotonicInstant},
     config::{Config, OnDrift},
     domain::AccountId,
-    drift::{DriftQueries, DriftRevokes, DriftWorker},
+    drift::{DriftQueries, DriftRevokes, DriftWorker, TrailWorker},
     grpc::{self, AccessApi, AuditApi, DriftApi, Health, Services, ShareService},
     probe::{Admin, Readiness, WatchSettings},
     store::{OneAcrossReplicas, partitions::Partitions, summaries::Counting},
@@ -228,6 +228,7 @@ impl Server {
                     instruments,
                 )));
             }
+            background.spawn(supervisor.run(TrailWorker::new(self.drift.clone())));
         }
         background.spawn(supervisor.run(ExpiringWatch {
             database: database.clone(),

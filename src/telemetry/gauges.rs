@@ -63,6 +63,8 @@ pub struct DriftCounts {
     pub findings: [(&'static str, u64); 2],
     /// The longest time since the begin of the last complete scan of a configured account and Region. None before the first one.
     pub age: Option<Duration>,
+    /// Calls of the service that CloudTrail did not have a day later, since the first check.
+    pub calls_without_event: u64,
 }
 
 /// What happens with the unrecorded shares of an account with `on_drift = "revoke"`.
@@ -202,6 +204,13 @@ impl ReportedValues {
             "sharewarden.drift.scan.age",
             "The longest time since the begin of the last complete comparison with AWS, of the configured accounts and Regions.",
             move || age().flatten(),
+        );
+        count(
+            meter,
+            "sharewarden.drift.calls_without_event",
+            "{call}",
+            "Calls of the service that AWS accepted and CloudTrail did not have a day later, since the first check.",
+            latest(&self.drift, |counts| counts.calls_without_event),
         );
     }
 

@@ -2,6 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
+use aws_sdk_cloudtrail::Client as CloudTrailClient;
 use aws_sdk_workspaces::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
@@ -24,12 +25,15 @@ use crate::{
 /// The span of a call, with the name and attributes of OpenTelemetry's conventions for AWS SDKs.
 macro_rules! span {
     ($operation:literal, $client:expr) => {
+        $crate::workspaces::call::span!("WorkSpaces", $operation, $client)
+    };
+    ($service:literal, $operation:literal, $client:expr) => {
         tracing::info_span!(
-            concat!("WorkSpaces.", $operation),
+            concat!($service, ".", $operation),
             otel.kind = "client",
             otel.status_code = tracing::field::Empty,
             rpc.system = "aws-api",
-            rpc.service = "WorkSpaces",
+            rpc.service = $service,
             rpc.method = $operation,
             cloud.account.id = %$client.account(),
             cloud.region = %$client.region(),
@@ -41,13 +45,14 @@ macro_rules! span {
 }
 pub(super) use span;
 
-/// Calls WorkSpaces for one account in one Region. The SDK client inside is shared by all accounts of an endpoint and has no
-/// credentials of its own: [`call`](Self::call) hands it out only together with an interceptor that has them.
+/// Calls WorkSpaces and CloudTrail for one account in one Region. The SDK clients inside are shared by all accounts of an
+/// endpoint and have no credentials of their own: they are handed out only together with an interceptor that has them.
 #[derive(Clone)]
 pub(super) struct AccountClient {
     account: AccountId,
     region: Region,
     client: Client,
+    cloud_trail: CloudTrailClient,
     credentials: Option<AccountCredentials>,
 }
 
@@ -56,12 +61,14 @@ impl AccountClient {
         account: AccountId,
         region: Region,
         client: Client,
+        cloud_trail: CloudTrailClient,
         credentials: Option<AccountCredentials>,
     ) -> Self {
         Self {
             account,
             region,
             client,
+            cloud_trail,
             credentials,
         }
     }
@@ -100,9 +107,39 @@ impl AccountClient {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         F: Future<Output = Result<O, SdkError<E, HttpResponse>>>,
     {
+        let send = |interceptor| send(&self.client, interceptor);
+        self.observe(may_send, span, send).await
+    }
+
+    /// Makes one call to CloudTrail, as [`call`](Self::call) does to WorkSpaces.
+    pub(super) async fn call_cloud_trail<O, E, F>(
+        &self,
+        span: Span,
+        send: impl FnOnce(&CloudTrailClient, CallInterceptor) -> F,
+    ) -> AwsResponse<O>
+    where
+        O: RequestId,
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        F: Future<Output = Result<O, SdkError<E, HttpResponse>>>,
+    {
+        let send = |interceptor| send(&self.cloud_trail, interceptor);
+        self.observe(None, span, send).await
+    }
+
+    async fn observe<O, E, F>(
+        &self,
+        may_send: Option<MaySend>,
+        span: Span,
+        send: impl FnOnce(CallInterceptor) -> F,
+    ) -> AwsResponse<O>
+    where
+        O: RequestId,
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        F: Future<Output = Result<O, SdkError<E, HttpResponse>>>,
+    {
         let interceptor = CallInterceptor::new(self.credentials.clone(), Origin::of(&span).traceparent(), may_send);
         // The SDK's future is large, and is not moved any more once it is boxed.
-        let sent = Box::pin(send(&self.client, interceptor.clone()));
+        let sent = Box::pin(send(interceptor.clone()));
         async move {
             let result = sent.await;
             let aws_request_id = result.request_id().map(text::code);

@@ -35,6 +35,7 @@ pub(super) struct Clients<'a> {
     settings: &'a WorkSpacesSettings,
     cache: SharedIdentityCache,
     workspaces: HashMap<(&'a Region, Option<&'a str>), Client>,
+    cloud_trail: HashMap<(&'a Region, Option<&'a str>), aws_sdk_cloudtrail::Client>,
     roles: HashMap<&'a Region, aws_sdk_sts::Client>,
     identities: HashMap<&'a Region, aws_sdk_sts::Client>,
 }
@@ -57,6 +58,7 @@ impl<'a> Clients<'a> {
             settings,
             cache: cache.build(),
             workspaces: HashMap::new(),
+            cloud_trail: HashMap::new(),
             roles: HashMap::new(),
             identities: HashMap::new(),
         }
@@ -76,8 +78,8 @@ impl<'a> Clients<'a> {
         });
         let identities = identities.collect();
         let per_region = account.regions.iter().map(|region| {
-            let client = self.workspaces(account, region);
-            let client = AccountClient::new(account.id, region.clone(), client, credentials.clone());
+            let clients = (self.workspaces(account, region), self.cloud_trail(account, region));
+            let client = AccountClient::new(account.id, region.clone(), clients.0, clients.1, credentials.clone());
             (region.clone(), client)
         });
         Some(AccountClients {
@@ -96,10 +98,7 @@ impl<'a> Clients<'a> {
 
     /// The WorkSpaces client for the account's endpoint in a Region.
     fn workspaces(&mut self, account: &'a AccountConfig, region: &'a Region) -> Client {
-        let url = account
-            .endpoint_url
-            .as_deref()
-            .or(self.settings.aws.endpoint_url.as_deref());
+        let url = self.endpoint_url(account);
         let (base, cache) = (&self.base, &self.cache);
         let client = self.workspaces.entry((region, url)).or_insert_with(|| {
             let mut config = Builder::from(base).region(aws_region(region));
@@ -109,6 +108,26 @@ impl<'a> Clients<'a> {
             Client::from_conf(config.identity_cache(CredentialsCache(cache.clone())).build())
         });
         client.clone()
+    }
+
+    /// The CloudTrail client for a Region. A simulator of WorkSpaces simulates CloudTrail too.
+    fn cloud_trail(&mut self, account: &'a AccountConfig, region: &'a Region) -> aws_sdk_cloudtrail::Client {
+        let url = self.endpoint_url(account);
+        let (base, cache) = (&self.base, &self.cache);
+        let client = self.cloud_trail.entry((region, url)).or_insert_with(|| {
+            let mut config = aws_sdk_cloudtrail::config::Builder::from(base).region(aws_region(region));
+            if let Some(url) = url {
+                config.set_endpoint_url(Some(url.to_owned()));
+            }
+            let config = config.identity_cache(CredentialsCache(cache.clone()));
+            aws_sdk_cloudtrail::Client::from_conf(config.build())
+        });
+        client.clone()
+    }
+
+    fn endpoint_url(&self, account: &'a AccountConfig) -> Option<&'a str> {
+        let url = account.endpoint_url.as_deref();
+        url.or(self.settings.aws.endpoint_url.as_deref())
     }
 
     /// An STS client for checks of credentials. The SDK retries its calls: they happen at the start, where no other retry exists.

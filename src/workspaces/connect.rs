@@ -55,9 +55,10 @@ impl WorkSpaces {
             per_account.insert(account.id, account_clients.per_region);
             identities.extend(account_clients.identities);
         }
-        identity::verify(identities).await.map_err(AwsConnectError::Identity)?;
+        let verified = identity::verify(identities).await.map_err(AwsConnectError::Identity)?;
         Ok(Self {
             clients: per_account.into(),
+            identities: identity::own(&settings.accounts, verified).into(),
             listing_limits: ListingLimits::default(),
             fact_limits: ListingLimits::default(),
             facts: Arc::new(ImageFacts::new(&settings.clock, &settings.instruments)),

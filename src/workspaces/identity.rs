@@ -1,7 +1,7 @@
 //! Verifies with STS, in each Region, that the credentials belong to each account. A Region that the account has not enabled
-//! refuses them. A wrong role would share another account's images.
+//! refuses them. A wrong role would share another account's images. The answer also says as whom the service calls AWS.
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use tokio::{sync::Semaphore, task::JoinSet};
 
@@ -11,7 +11,10 @@ use super::{
     interceptor::CallInterceptor,
     text,
 };
-use crate::domain::{AccountId, AwsError, Region};
+use crate::{
+    config::AccountConfig,
+    domain::{AccountId, AwsError, OwnIdentity, Region},
+};
 
 /// Maximum concurrent calls: STS throttles.
 const MAX_CONCURRENT_CHECKS: usize = 16;
@@ -67,7 +70,8 @@ pub(super) struct IdentityCheck {
 }
 
 impl IdentityCheck {
-    async fn problem(self) -> Option<IdentityProblem> {
+    /// The ARN of the caller, if it belongs to the account.
+    async fn verify(self) -> Result<(AccountId, Option<String>), IdentityProblem> {
         let account = self.expected;
         let interceptor = CallInterceptor::new(self.credentials, None, None);
         let send = self
@@ -77,7 +81,7 @@ impl IdentityCheck {
             .interceptor(interceptor.clone())
             .send();
         let kind = match send.await {
-            Ok(output) if output.account() == Some(account.as_str()) => return None,
+            Ok(output) if output.account() == Some(account.as_str()) => return Ok((account, output.arn)),
             Ok(output) => IdentityProblemKind::OtherAccount(text::code(output.account().unwrap_or("(not said)"))),
             Err(error) => {
                 tracing::warn!(%account, region = %self.region, error = text::chain(&error), "sts:GetCallerIdentity failed");
@@ -85,22 +89,47 @@ impl IdentityCheck {
             }
         };
         let region = self.region;
-        Some(IdentityProblem { account, region, kind })
+        Err(IdentityProblem { account, region, kind })
     }
 }
 
-/// Runs all checks. Returns all problems, ordered by account.
-pub(super) async fn verify(identities: Vec<IdentityCheck>) -> Result<(), Vec<IdentityProblem>> {
+/// Runs all checks. Returns the ARN of the caller for each account, or all problems, ordered by account.
+pub(super) async fn verify(
+    identities: Vec<IdentityCheck>,
+) -> Result<HashMap<AccountId, Option<String>>, Vec<IdentityProblem>> {
     let permits = Arc::new(Semaphore::new(MAX_CONCURRENT_CHECKS));
     let mut asked = JoinSet::new();
     for identity in identities {
         let permits = permits.clone();
         asked.spawn(async move {
             let _permit = permits.acquire().await;
-            identity.problem().await
+            identity.verify().await
         });
     }
-    let mut problems: Vec<_> = asked.join_all().await.into_iter().flatten().collect();
+    let (mut arns, mut problems) = (HashMap::new(), Vec::new());
+    for verified in asked.join_all().await {
+        match verified {
+            Ok((account, arn)) => arns.extend([(account, arn)]),
+            Err(problem) => problems.push(problem),
+        }
+    }
     problems.sort_by(|one, other| (one.account, &one.region).cmp(&(other.account, &other.region)));
-    if problems.is_empty() { Ok(()) } else { Err(problems) }
+    if problems.is_empty() { Ok(arns) } else { Err(problems) }
+}
+
+/// As whom the service calls AWS for each account: by the configured role, or as the verified caller.
+pub(super) fn own(
+    accounts: &[AccountConfig],
+    mut verified: HashMap<AccountId, Option<String>>,
+) -> HashMap<AccountId, OwnIdentity> {
+    let own = |account: &AccountConfig| match (&account.role_arn, verified.remove(&account.id).flatten()) {
+        (Some(role_arn), _) => OwnIdentity::Role(role_arn.clone()),
+        (None, Some(arn)) => OwnIdentity::Caller(arn),
+        (None, None) => OwnIdentity::Unknown,
+    };
+    accounts
+        .iter()
+        .map(|account| account.id)
+        .zip(accounts.iter().map(own))
+        .collect()
 }

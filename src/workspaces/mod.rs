@@ -1,10 +1,10 @@
-//! Amazon WorkSpaces: the only room that calls AWS and uses its SDK. Every call ends in an [`AwsResponse`] of the
+//! Amazon WorkSpaces, and CloudTrail: the only room that calls AWS and uses its SDK. Every call ends in an [`AwsResponse`] of the
 //! [`domain`](crate::domain). Its error says whether the call can have had an effect.
 //!
 //! Read in this order: `settings`; `connect` builds a client for each account and Region, with `clients` and `credentials`;
 //! `call` is that client. `permissions` and `images` have the calls, `shared_reads` combines reads of one image, and
-//! `listing_limits` limits concurrent lists. `facts` has what AWS reports about one image, with a cache. `classify` and `codes`
-//! give an answer its meaning.
+//! `listing_limits` limits concurrent lists. `facts` has what AWS reports about one image, with a cache. `trail` reads who shared
+//! what from CloudTrail. `classify` and `codes` give an answer its meaning.
 //!
 //! Three rules hold throughout:
 //! - Nothing is retried here. The forwarder owns retries, and the SDK's retries are off.
@@ -28,12 +28,13 @@ mod permissions;
 mod settings;
 mod shared_reads;
 mod text;
+mod trail;
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use crate::{
     clock::Clock,
-    domain::{AccountId, AwsError, AwsErrorKind, AwsResponse, FailureReason, Region},
+    domain::{AccountId, AwsError, AwsErrorKind, AwsResponse, FailureReason, OwnIdentity, Region},
 };
 
 use call::AccountClient;
@@ -46,6 +47,7 @@ pub use facts::FactTurn;
 pub use identity::{IdentityProblem, IdentityProblemKind};
 pub use pages::PageCursor;
 pub use settings::{BaseCredentials, WorkSpacesSettings};
+pub use trail::EventPage;
 
 /// Limits of the log filter. At lower levels the SDK logs secrets: signed requests, whole answers, and refusals by STS in full.
 /// This room logs those refusals itself, without secrets.
@@ -55,6 +57,7 @@ pub const LOG_DIRECTIVES: [&str; 2] = ["aws_config::sts=off", "aws_smithy_runtim
 #[derive(Clone)]
 pub struct WorkSpaces {
     clients: Arc<HashMap<AccountId, HashMap<Region, AccountClient>>>,
+    identities: Arc<HashMap<AccountId, OwnIdentity>>,
     listing_limits: ListingLimits,
     /// Reads of facts have a limit of their own, so that lists do not hold them back.
     fact_limits: ListingLimits,
@@ -82,6 +85,11 @@ impl WorkSpaces {
     pub fn endpoints(&self) -> impl Iterator<Item = (AccountId, &Region)> {
         let accounts = self.clients.iter();
         accounts.flat_map(|(account, regions)| regions.keys().map(|region| (*account, region)))
+    }
+
+    /// As whom the service calls AWS for the account.
+    pub fn own_identity(&self, account: AccountId) -> OwnIdentity {
+        self.identities.get(&account).cloned().unwrap_or_default()
     }
 
     fn client(&self, account: AccountId, region: &Region) -> Option<&AccountClient> {

@@ -36,6 +36,12 @@ pub(super) fn code(text: &str) -> String {
         .collect()
 }
 
+/// Text of a caller of AWS, truncated. It is ASCII by AWS's rules; another character becomes a question mark.
+pub(super) fn ascii(text: &str, chars: usize) -> String {
+    let ascii = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
+    text.chars().take(chars).map(ascii).collect()
+}
+
 /// AWS's message, truncated, without control characters (Postgres allows no NUL). `None` if it is empty or quotes a secret.
 pub(super) fn message(text: &str) -> Option<String> {
     let printable = |c: char| {

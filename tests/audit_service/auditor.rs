@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use sharewarden::{
     clock::Clock,
     domain::{
-        Access, ConfirmationBody, Justification, Observation, PermissionKey, ReplicaId, ScanId, transition::Command,
+        Access, ConfirmationBody, EventId, Justification, Observation, PermissionKey, ReplicaId, ScanId, SharingEvent,
+        transition::Command,
     },
     store::{Committer, Database, Notifications},
 };
@@ -107,7 +108,7 @@ async fn make_history(stack: &Stack) {
     record_without_callers(stack).await;
 }
 
-/// Records a confirmation, and a share past the service that AWS shows and then does not show any more.
+/// Records a confirmation, a call past the service, and a share that AWS shows and then does not show any more.
 async fn record_without_callers(stack: &Stack) {
     let (config, clock) = (stack.config(""), Clock::system());
     let database = Database::new(&config.database, &clock).unwrap();
@@ -133,14 +134,25 @@ async fn record_without_callers(stack: &Stack) {
     };
     let confirm = Command::Confirm(ACCOUNT.parse().unwrap(), body);
     committer.commit(confirm).await.unwrap();
+    let key = PermissionKey {
+        account: ACCOUNT.parse().unwrap(),
+        region: REGION.parse().unwrap(),
+        image: IMAGE.parse().unwrap(),
+        shared_account: "500000000099".parse().unwrap(),
+    };
+    let event = SharingEvent {
+        id: EventId(clock.uuid()),
+        at: clock.now(),
+        key: key.clone(),
+        access: Access::Shared,
+        principal_arn: Some("arn:aws:iam::111122223333:user/ann".into()),
+        source_ip: Some("192.0.2.7".into()),
+        user_agent: Some("aws-cli/2".into()),
+    };
+    committer.commit(Command::RecordEvent(event.into())).await.unwrap();
     for shown in [Access::Shared, Access::NotShared] {
         let observation = Observation {
-            key: PermissionKey {
-                account: ACCOUNT.parse().unwrap(),
-                region: REGION.parse().unwrap(),
-                image: IMAGE.parse().unwrap(),
-                shared_account: "500000000099".parse().unwrap(),
-            },
+            key: key.clone(),
             shown,
             first_seen_at: clock.now(),
             seen_at: clock.now(),
@@ -211,6 +223,7 @@ pub(crate) fn change(entry: &AuditEntry) -> Cow<'_, ChangeBody> {
             ticket: baseline.ticket.clone(),
             ..Default::default()
         }),
+        Some(Body::DriftObserved(observed)) => about(&observed.region, &observed.image_id, &observed.shared_account_id),
         Some(Body::CheckpointConfirmed(_)) => Cow::Owned(ChangeBody::default()),
         None => panic!("an entry without a body: {entry:?}"),
     }

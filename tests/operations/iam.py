@@ -33,14 +33,18 @@ def camel_case(method):
 
 
 # Finds the SDK operations: methods of a client, followed by send.
-called = set()
+called, looked_up = set(), set()
 for path in (names.ROOT / "src/workspaces").rglob("*.rs"):
     text = path.read_text()
     called |= {camel_case(method) for method in re.findall(r"\.(\w+_workspace_image\w*|describe_tags)\(\)", text)}
+    looked_up |= {camel_case(method) for method in re.findall(r"\.(lookup_\w+)\(\)", text)}
 known = set(Session().get_service_model("workspaces").operation_names)
 if not called <= known:
     problems.append(f"AWS has no operation {called - known}")
-wanted = sorted(f"workspaces:{operation}" for operation in called)
+if not looked_up <= set(Session().get_service_model("cloudtrail").operation_names):
+    problems.append(f"CloudTrail has no operation {looked_up}")
+wanted = [f"workspaces:{operation}" for operation in called] + [f"cloudtrail:{operation}" for operation in looked_up]
+wanted.sort()
 if actions("account-role.policy") != wanted:
     problems.append(f"account-role.policy allows {actions('account-role.policy')}, but the code calls {wanted}")
 
@@ -65,5 +69,6 @@ for statement in statements("account-role.policy"):
         if not re.fullmatch(r"arn:aws:workspaces:[a-z0-9-]+:\d{12}:workspaceimage/\*", resource):
             problems.append(f"account-role.policy: {resource} is not the images of an account and Region")
 
-print(f"{len(called)} operations are called and allowed: {', '.join(sorted(called))}")
+allowed = sorted(called | looked_up)
+print(f"{len(allowed)} operations are called and allowed: {', '.join(allowed)}")
 names.fail(problems)

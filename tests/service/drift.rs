@@ -17,19 +17,19 @@ use sharewarden_testkit::{outsider::Outsider, stack::*};
 use crate::processes::{output, program, stderr, stdout};
 
 /// Compares every second, and confirms after a third of one.
-const OFTEN: &str = "drift.enabled = true\ndrift.interval = \"1s\"\ndrift.confirm_after = \"100ms\"\n";
+pub(crate) const OFTEN: &str = "drift.enabled = true\ndrift.interval = \"1s\"\ndrift.confirm_after = \"100ms\"\n";
 
 /// Somebody with the keys of the first account.
-fn outsider(stack: &Stack) -> Outsider {
+pub(crate) fn outsider(stack: &Stack) -> Outsider {
     Outsider::new(&stack.simulator.url(), ACCOUNT)
 }
 
-fn recipient(number: usize) -> String {
+pub(crate) fn recipient(number: usize) -> String {
     format!("{:012}", 700_000_000_000 + number)
 }
 
 /// The bodies of the entries of a kind.
-async fn bodies(stack: &Stack, kind: &str) -> Vec<Value> {
+pub(crate) async fn bodies(stack: &Stack, kind: &str) -> Vec<Value> {
     let ledger = stack.ledger(ACCOUNT).await;
     let of_kind = ledger.into_iter().filter(|entry| entry["kind"] == kind);
     of_kind.map(|entry| entry["body"].clone()).collect()
@@ -61,7 +61,7 @@ async fn scans(stack: &Stack, count: usize) {
 }
 
 const FOUND: &str = "SELECT count(*) FROM audit_entry WHERE kind = 'drift.found'";
-const OPEN: &str = "SELECT count(*) FROM reporting.drift_findings WHERE resolution IS NULL";
+pub(crate) const OPEN: &str = "SELECT count(*) FROM reporting.drift_findings WHERE resolution IS NULL";
 
 /// P13.
 #[tokio::test]
@@ -219,7 +219,7 @@ async fn nothing_is_compared_while_older_builds_may_run_or_where_it_is_switched_
 }
 
 /// What the program says, as somebody without more than the roles of the tests. A command that fails prints no JSON lines.
-async fn told(stack: &Stack, line: &str) -> (Option<i32>, String, String) {
+pub(crate) async fn told(stack: &Stack, line: &str) -> (Option<i32>, String, String) {
     told_by(stack.address, line).await
 }
 

@@ -41,5 +41,6 @@ mod roles;
 mod secrets;
 mod shutdown;
 mod throughput;
+mod trail;
 mod unread;
 mod upgrades;

@@ -8,8 +8,8 @@ use std::{
 };
 
 use sharewarden::domain::{
-    AccountId, Change, ChangeId, ChangeState, DriftFinding, Entry, EntryKind, Intent, Permission, PermissionKey,
-    RecordedState, Request, RequestId, Timestamp,
+    AccountId, Change, ChangeId, ChangeState, DriftFinding, Entry, EntryKind, EventId, Intent, Permission,
+    PermissionKey, RecordedState, Region, Request, RequestId, Timestamp,
     transition::{AccountState, Command},
 };
 
@@ -29,6 +29,7 @@ pub(crate) struct Database {
     pub(crate) permissions: HashMap<PermissionKey, Permission>,
     pub(crate) changes: HashMap<ChangeId, Change>,
     pub(crate) findings: HashMap<PermissionKey, DriftFinding>,
+    events: HashSet<(Region, EventId)>,
     requests: HashMap<RequestId, Request>,
     /// The intent of each request id according to the ledger, with the id of the change that answers it.
     intents: HashMap<RequestId, Arc<Intent>>,
@@ -51,6 +52,7 @@ impl Database {
             permissions: HashMap::new(),
             changes: HashMap::new(),
             findings: HashMap::new(),
+            events: HashSet::new(),
             requests: HashMap::new(),
             intents: HashMap::new(),
             recorded: RecordedState::default(),
@@ -79,7 +81,7 @@ impl Database {
         let mut permissions = HashSet::new();
         let mut requests = Vec::new();
         let mut changes = HashSet::new();
-        let (mut findings, mut recorded_shares) = (Vec::new(), Vec::new());
+        let (mut findings, mut recorded_shares, mut events) = (Vec::new(), Vec::new(), Vec::new());
         for command in batch {
             let rows = command.required_rows();
             if let Some(permission) = rows.permission.and_then(|key| self.permissions.get(key)) {
@@ -91,6 +93,8 @@ impl Database {
             findings.extend(open.filter(|finding| finding.resolved.is_none()).cloned());
             let shared = of_drift(rows.recorded_share).filter(|key| self.is_recorded_as_shared(key));
             recorded_shares.extend(shared.cloned());
+            let event = rows.event.map(|(region, id)| (region.clone(), id));
+            events.extend(event.filter(|event| self.events.contains(event)));
             if let Some(request) = rows.request.and_then(|id| self.requests.get(&id)) {
                 requests.push(request.clone());
                 changes.insert(request.change_id);
@@ -105,6 +109,7 @@ impl Database {
             changes.into_iter().map(|id| self.changes[&id].clone()),
         )
         .with_drift(findings, recorded_shares)
+        .with_events(events)
     }
 
     /// Notes the requests that a saved batch accepted, as they were asked for: an entry has the time of an end, and not the TTL.
@@ -137,6 +142,12 @@ impl Database {
         for key in &effects.permissions {
             let permission = account.permission(key).expect("effects name what the account has");
             self.permissions.insert(key.clone(), permission.clone());
+        }
+        for (event, index) in &effects.events {
+            let is_new = self.events.insert((event.key.region.clone(), event.id));
+            breaches.check(EffectsAreExact, is_new && *index < self.size, || {
+                format!("{event:?} at {index} is on record")
+            });
         }
         for key in &effects.findings {
             let finding = account.finding(key).expect("effects name what the account has");

@@ -10,7 +10,7 @@ use sharewarden::domain::{
 };
 
 use crate::{
-    fixtures::{change, ending, key, revoke_of_unrecorded, scan, start},
+    fixtures::{change, ending, event, key, revoke_of_unrecorded, scan, start},
     regressions::{FIRST, WINDOW, at, new_account, open, reloaded, settle, settle_after, unresolved_call},
 };
 
@@ -278,4 +278,31 @@ fn while_older_builds_are_admitted_nothing_is_revoked_without_a_caller() {
     };
     let reply = account.apply(revoke_of_unrecorded(7, key(0), 0), &older);
     assert_eq!(reply, CommandReply::DriftNotAdmitted);
+}
+
+#[test]
+fn an_event_of_cloudtrail_is_recorded_once_in_a_batch_and_after_a_reload() {
+    let mut account = new_account();
+    let command = || Command::RecordEvent(event(1, key(0), Shared));
+    assert_eq!(account.apply(command(), &at(10)), CommandReply::EventRecorded(0));
+    assert_eq!(account.apply(command(), &at(10)), CommandReply::EventOnRecord);
+    let other = Command::RecordEvent(event(2, key(0), NotShared));
+    assert_eq!(account.apply(other, &at(11)), CommandReply::EventRecorded(1));
+    assert_eq!(account.effects().events.len(), 2);
+    let recorded = event(1, key(0), Shared);
+    let mut account = new_account().with_events([(recorded.key.region.clone(), recorded.id)]);
+    assert_eq!(account.apply(command(), &at(20)), CommandReply::EventOnRecord);
+    assert!(account.effects().is_nothing());
+}
+
+#[test]
+fn while_builds_may_run_that_know_no_events_none_is_recorded() {
+    let older = TransitionContext {
+        knows_trail: false,
+        ..at(10)
+    };
+    let mut account = new_account();
+    let command = Command::RecordEvent(event(1, key(0), Shared));
+    assert_eq!(account.apply(command, &older), CommandReply::DriftNotAdmitted);
+    assert!(account.effects().is_nothing());
 }

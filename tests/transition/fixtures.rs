@@ -3,8 +3,8 @@
 use std::sync::{Arc, LazyLock};
 
 use sharewarden::domain::{
-    AccountId, Action, Cause, ChangeFailure, ChangeId, DenialsBody, FailureReason, Intent, PermissionKey, Principal,
-    ReplicaId, RequestId, ScanId, Timestamp, example, transition::Command,
+    Access, AccountId, Action, Cause, ChangeFailure, ChangeId, DenialsBody, EventId, FailureReason, Intent,
+    PermissionKey, Principal, ReplicaId, RequestId, ScanId, SharingEvent, Timestamp, example, transition::Command,
 };
 use uuid::Uuid;
 
@@ -41,6 +41,19 @@ pub(crate) fn replica(number: u64) -> ReplicaId {
 
 pub(crate) fn scan(number: u64) -> ScanId {
     ScanId(Uuid::from_u64_pair(4, number))
+}
+
+/// A call past the service, as CloudTrail has it.
+pub(crate) fn event(number: u64, key: PermissionKey, access: Access) -> Arc<SharingEvent> {
+    Arc::new(SharingEvent {
+        id: EventId(Uuid::from_u64_pair(5, number)),
+        at: start(),
+        key,
+        access,
+        principal_arn: Some("arn:aws:iam::111122223333:user/ann".into()),
+        source_ip: None,
+        user_agent: None,
+    })
 }
 
 pub(crate) fn start() -> Timestamp {

@@ -125,6 +125,10 @@ impl<'a> ReplyChecks<'a> {
             | Command::RecordDenials(..)
             | Command::SetBaseline(..)
             | Command::Confirm(..) => {}
+            Command::RecordEvent(_) => {
+                let is_correct = matches!(reply, CommandReply::EventRecorded(_)) != silent;
+                breaches.check(NoFalseFinding, is_correct, || format!("{command:?}: {reply:?}"));
+            }
         }
         reply
     }

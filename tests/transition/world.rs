@@ -11,14 +11,14 @@ use std::{
 
 use sharewarden::domain::{
     Access, Action, ConfirmationBody, EntryBody, Intent, Justification, Observation, PermissionKey, PermissionStamp,
-    ShareEnd, Timestamp,
+    ShareEnd, SharingEvent, Timestamp,
     transition::{Command, CommandReply, LONGEST_WAIT, TransitionContext, Work},
 };
 
 use crate::{
     aws::{Aws, WINDOW},
     database::Database,
-    fixtures::{self, account, change, denials, ending, intent, key, revoke_of_unrecorded, scan, start},
+    fixtures::{self, account, change, denials, ending, event, intent, key, revoke_of_unrecorded, scan, start},
     forwarder::HeldWork,
     promises::{
         Breaches,
@@ -99,6 +99,8 @@ pub(crate) struct World {
     has_outsider: bool,
     /// Permissions as they were read before AWS is asked what it holds, and when.
     asked: Vec<(PermissionKey, Option<PermissionStamp>, Timestamp)>,
+    /// What CloudTrail has of the outsider.
+    events: Vec<Arc<SharingEvent>>,
     pub(crate) latest_work: HashMap<PermissionKey, LatestWork>,
     pub(crate) ids: u64,
     pub(crate) steps: u64,
@@ -192,6 +194,7 @@ impl World {
             aws: Aws::default(),
             has_outsider: false,
             asked: Vec::new(),
+            events: Vec::new(),
             latest_work: HashMap::new(),
             ids: 3,
             steps: 0,
@@ -214,6 +217,7 @@ impl World {
             40..46 => self.replicas[at].queue.push(Command::Claim(key(dice.roll(4)))),
             46 => self.deny(at, &mut dice),
             47 if self.has_outsider && dice.coin() => self.revoke_unrecorded(at, &mut dice),
+            47 if !self.events.is_empty() && dice.coin() => self.look_up(at, &mut dice),
             47 => self.confirm(at),
             48..52 => self.wait(Duration::from_millis(1 + dice.roll(12_000))),
             52..62 => {
@@ -311,8 +315,17 @@ impl World {
     fn meddle(&mut self, dice: &mut Dice) {
         if self.has_outsider {
             let access = if dice.coin() { Access::Shared } else { Access::NotShared };
-            self.aws.set(&key(dice.roll(4)), access, change(0));
+            let key = key(dice.roll(4));
+            self.aws.set(&key, access, change(0));
+            let number = self.fresh();
+            self.events.push(event(number, key, access));
         }
+    }
+
+    /// Finds an event of CloudTrail, perhaps once more or on another replica.
+    fn look_up(&mut self, at: usize, dice: &mut Dice) {
+        let event = self.events[dice.pick(self.events.len())].clone();
+        self.replicas[at].queue.push(Command::RecordEvent(event));
     }
 
     fn differs(&self, key: &PermissionKey) -> bool {
@@ -410,6 +423,7 @@ impl World {
             knows_ends: true,
             knows_drift: true,
             knows_drift_revokes: true,
+            knows_trail: true,
             replica: fixtures::replica(replica.number),
             lease_for: LEASE,
             late_effect_window: WINDOW,

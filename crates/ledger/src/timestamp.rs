@@ -70,6 +70,16 @@ impl std::ops::Add<Duration> for Timestamp {
     }
 }
 
+impl std::ops::Sub<Duration> for Timestamp {
+    type Output = Timestamp;
+
+    /// Saturates at the first representable time.
+    fn sub(self, duration: Duration) -> Timestamp {
+        let duration = time::Duration::try_from(duration).unwrap_or(time::Duration::MAX);
+        Self::new(self.0.saturating_sub(duration))
+    }
+}
+
 /// RFC 3339 with six fraction digits and `Z`, so that equal times are equal texts.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -51,6 +51,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::net::TcpListener;
@@ -180,6 +181,16 @@ impl Simulator {
     /// Restores the initial inventory, and removes all faults, calls and events of CloudTrail.
     pub fn reset(&self) {
         self.engine.reset();
+    }
+
+    /// Removes CloudTrail's events about this recipient, as if it had lost them. Returns their number.
+    pub fn lose_events(&self, shared_account: &str) -> usize {
+        self.engine.trail.lose(shared_account)
+    }
+
+    /// Moves all events of CloudTrail into the past.
+    pub fn age_events(&self, by: Duration) {
+        self.engine.trail.age(by.try_into().unwrap_or(time::Duration::MAX));
     }
 
     /// Stops the simulator and waits until it has stopped. Connections with calls in progress are reset.

@@ -46,7 +46,7 @@ struct TrailState {
 }
 
 /// The record of one call.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct TrailEvent {
     pub(super) id: Uuid,
     /// When the call was completed, in whole seconds as in AWS.
@@ -128,6 +128,24 @@ impl EventTrail {
             inner.lookups.push((caller.account.clone(), caller.region.clone(), now));
         }
         is_admitted
+    }
+
+    /// Removes the events about this recipient, as if CloudTrail had lost them. Returns their number.
+    pub(super) fn lose(&self, shared_account: &str) -> usize {
+        let mut inner = self.lock();
+        let before = inner.events.len();
+        let is_lost = |event: &Arc<TrailEvent>| event.parameters["sharedAccountId"] == shared_account;
+        inner.events.retain(|event| !is_lost(event));
+        before - inner.events.len()
+    }
+
+    /// Moves all events into the past.
+    pub(super) fn age(&self, by: Duration) {
+        for event in &mut self.lock().events {
+            let event = Arc::make_mut(event);
+            event.at -= by;
+            event.found_from -= by;
+        }
     }
 
     pub(super) fn clear(&self) {
@@ -326,6 +344,16 @@ mod tests {
             record(&trail, &caller, request_id, START);
         }
         assert_eq!(found(&trail, &caller, START), ["third", "second"]);
+    }
+
+    #[test]
+    fn an_event_can_be_lost_and_all_can_be_made_older() {
+        let (trail, caller) = trail(60_000);
+        record(&trail, &caller, "first", START);
+        assert_eq!(trail.lose("210987654321"), 0, "it has no recipient");
+        trail.age(Duration::days(1));
+        assert_eq!(found(&trail, &caller, START), ["first"]);
+        assert!(found(&trail, &caller, START + Duration::days(89)).is_empty());
     }
 
     #[test]

@@ -303,7 +303,7 @@ impl HistoryGenerator {
             EntryKind::ChangeFailed => EntryBody::ChangeFailed(change),
             EntryKind::ChangeSuperseded => EntryBody::ChangeSuperseded(change),
             EntryKind::CheckpointConfirmed => EntryBody::CheckpointConfirmed(confirmation(intent)),
-            EntryKind::DriftFound | EntryKind::DriftResolved | EntryKind::DriftBaseline => {
+            EntryKind::DriftFound | EntryKind::DriftResolved | EntryKind::DriftObserved | EntryKind::DriftBaseline => {
                 unreachable!("a generated history has no drift")
             }
         };

@@ -14,12 +14,20 @@ pub struct Outsider(pub Client);
 impl Outsider {
     /// Calls this simulator with the keys of this account.
     pub fn new(simulator: &str, account: &str) -> Self {
+        Self::with(
+            simulator,
+            Credentials::new(format!("AKIA{account}"), "any", None, None, "test"),
+        )
+    }
+
+    /// Calls this simulator with these credentials.
+    pub fn with(simulator: &str, credentials: Credentials) -> Self {
         let config = Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(REGION))
             .endpoint_url(simulator)
             .retry_config(RetryConfig::disabled())
-            .credentials_provider(Credentials::new(format!("AKIA{account}"), "any", None, None, "test"));
+            .credentials_provider(credentials);
         Self(Client::from_conf(config.build()))
     }
 

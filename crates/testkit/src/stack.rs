@@ -16,7 +16,7 @@ use sharewarden_client::proto::v1::{
     GrantSharePermissionResponse, RevokeSharePermissionRequest, audit_service_client::AuditServiceClient, change,
     share_permission_service_client::SharePermissionServiceClient,
 };
-use sharewarden_simulator::{ApiCall, Effect, Fault, FaultTiming, Simulator, sample};
+use sharewarden_simulator::{ApiCall, Effect, Fault, FaultTiming, Simulator, SimulatorSettings, sample};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -132,7 +132,12 @@ impl Stack {
 
     /// A service with this clock.
     pub async fn start_on(more: &str, clock: Clock) -> Self {
-        let (database, simulator) = tokio::join!(database(), simulator());
+        Self::start_simulating(sample(), more, clock).await
+    }
+
+    /// A service with a simulator of these settings.
+    pub async fn start_simulating(settings: SimulatorSettings, more: &str, clock: Clock) -> Self {
+        let (database, simulator) = tokio::join!(database(), simulator_with(settings));
         let pool = PgPool::connect(database.url()).await.unwrap();
         let mut stack = Self {
             simulator,
@@ -359,8 +364,12 @@ pub async fn until(pool: &PgPool, query: &'static str, count: i64) {
 
 /// A simulator with the sample inventory.
 pub async fn simulator() -> Simulator {
+    simulator_with(sample()).await
+}
+
+async fn simulator_with(settings: SimulatorSettings) -> Simulator {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    Simulator::start(listener, sample()).await.unwrap()
+    Simulator::start(listener, settings).await.unwrap()
 }
 
 /// A configuration for tests: short intervals, and `more` on top.

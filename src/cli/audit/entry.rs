@@ -4,6 +4,7 @@ use super::canonical::CanonicalEntry;
 use crate::{
     cli::{
         cell::{Cell, TableRow},
+        cloud_trail::event_rows,
         ends,
         failure::Failure,
         format::{access, action, cause, difference, drift_resolution},
@@ -18,7 +19,7 @@ use crate::{
     ledger::merkle::hex,
     proto::v1::{
         AuditEntry, ChangeBody, CheckpointConfirmedBody, DenialsBody, DriftBaselineBody, DriftFoundBody,
-        DriftResolvedBody, audit_entry::Body,
+        DriftObservedBody, DriftResolvedBody, audit_entry::Body,
     },
 };
 
@@ -97,6 +98,7 @@ pub(super) fn entry(entry: &AuditEntry, view: &View) -> String {
         Some(Body::DriftFound(found)) => rows.extend(drift_rows(found)),
         Some(Body::DriftResolved(resolved)) => rows.extend(resolved_drift_rows(resolved)),
         Some(Body::DriftBaseline(baseline)) => rows.extend(baseline_rows(baseline)),
+        Some(Body::DriftObserved(observed)) => rows.extend(observed_rows(observed)),
         None => {}
     }
     rows.extend([
@@ -183,6 +185,17 @@ fn baseline_rows(baseline: &DriftBaselineBody) -> TableRow {
         ("Principal", one_line(&baseline.principal).into()),
     ];
     rows.extend(justification::rows(baseline));
+    rows
+}
+
+fn observed_rows(observed: &DriftObservedBody) -> TableRow {
+    let mut rows = vec![
+        ("Access", access(observed.access).into()),
+        ("Region", one_line(&observed.region).into()),
+        ("Image", one_line(&observed.image_id).into()),
+        ("Recipient", one_line(&observed.shared_account_id).into()),
+    ];
+    rows.extend(observed.event.iter().flat_map(event_rows));
     rows
 }
 

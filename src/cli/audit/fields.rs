@@ -13,8 +13,8 @@ use crate::{
     ledger::merkle::hex,
     proto::v1::{
         self, Access, Action, Attempt, AuditEntry, Authentication, Basis, Cause, ChangeBody, CheckpointConfirmedBody,
-        CredentialKind, Decision, DenialsBody, DriftBaselineBody, DriftDifference, DriftFoundBody, DriftResolution,
-        DriftResolvedBody, ErrorReason, attempt::Classification, audit_entry::Body,
+        CredentialKind, Decision, DenialsBody, DriftBaselineBody, DriftDifference, DriftFoundBody, DriftObservedBody,
+        DriftResolution, DriftResolvedBody, ErrorReason, attempt::Classification, audit_entry::Body,
     },
 };
 
@@ -41,6 +41,9 @@ pub(super) fn first_mismatch(entry: &AuditEntry, line: &CanonicalEntry) -> Optio
         }
         Some(Body::DriftBaseline(baseline)) if line.known_kind().is_some() => {
             first_mismatch_of_baseline(baseline, &line.body)
+        }
+        Some(Body::DriftObserved(observed)) if line.known_kind().is_some() => {
+            first_mismatch_of_observed(observed, &line.body)
         }
         // The service or this program does not know the kind with this schema, so there are no fields to compare.
         _ => None,
@@ -190,6 +193,37 @@ fn first_mismatch_of_resolved_drift(resolved: &DriftResolvedBody, body: &Canonic
         ),
         ("change_id", resolved.change_id == body.text("change_id")),
         ("scan_id", resolved.scan_id == body.text("scan_id")),
+    ];
+    let wrong = fields.into_iter().find(|(_, holds)| !holds);
+    wrong.map(|(name, _)| name)
+}
+
+fn first_mismatch_of_observed(observed: &DriftObservedBody, body: &CanonicalBody) -> Option<&'static str> {
+    let Some(event) = &observed.event else {
+        return Some("event");
+    };
+    let access = is_named(
+        observed.access,
+        "ACCESS",
+        Access::from_str_name,
+        body.optional("access"),
+    );
+    let fields = [
+        ("access", access),
+        ("region", observed.region == body.text("region")),
+        ("image_id", observed.image_id == body.text("image_id")),
+        (
+            "shared_account_id",
+            observed.shared_account_id == body.text("shared_account_id"),
+        ),
+        ("event.event_id", event.event_id == body.text("event_id")),
+        (
+            "event.event_time",
+            is_time(event.event_time.as_ref(), body.text("event_time")),
+        ),
+        ("event.principal_arn", event.principal_arn == body.text("principal_arn")),
+        ("event.source_ip", event.source_ip == body.text("source_ip")),
+        ("event.user_agent", event.user_agent == body.text("user_agent")),
     ];
     let wrong = fields.into_iter().find(|(_, holds)| !holds);
     wrong.map(|(name, _)| name)

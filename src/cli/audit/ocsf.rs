@@ -25,11 +25,12 @@ const AWS_ACCOUNT: u32 = 10;
 /// One event, on one line.
 pub(super) fn event(origin: &str, line: &CanonicalEntry, canonical: &str, hash: &Hash) -> String {
     match line.known_kind() {
-        // Not about a call.
+        // Not about a call of the service.
         Some(
             kind @ (EntryKind::CheckpointConfirmed
             | EntryKind::DriftFound
             | EntryKind::DriftResolved
+            | EntryKind::DriftObserved
             | EntryKind::DriftBaseline),
         ) => base_event(origin, line, canonical, hash, kind.description()),
         Some(kind) => api_activity(origin, line, kind, hash),

@@ -135,13 +135,18 @@ impl DriftFoundBody {
     }
 }
 
-fn fill<'a>(key: &'a PermissionKey, columns: &mut EntryColumns<'a>) {
+pub(super) fn fill<'a>(key: &'a PermissionKey, columns: &mut EntryColumns<'a>) {
     columns.region = Some(key.region.as_str().into());
     columns.image_id = Some(key.image.as_str().into());
     columns.shared_account_id = Some(key.shared_account.as_str().into());
 }
 
-fn key(account: AccountId, region: &Text<'_>, image: &Text<'_>, shared_account: &Text<'_>) -> Option<PermissionKey> {
+pub(super) fn key(
+    account: AccountId,
+    region: &Text<'_>,
+    image: &Text<'_>,
+    shared_account: &Text<'_>,
+) -> Option<PermissionKey> {
     Some(PermissionKey {
         account,
         region: region.parse()?,
@@ -151,7 +156,7 @@ fn key(account: AccountId, region: &Text<'_>, image: &Text<'_>, shared_account: 
 }
 
 /// Reads an id. Upper-case letters are refused, because ids are written in lower case.
-fn id<T: FromStr>(text: &Text<'_>) -> Option<T> {
+pub(super) fn id<T: FromStr>(text: &Text<'_>) -> Option<T> {
     let is_lower = !text.0.bytes().any(|letter| letter.is_ascii_uppercase());
     text.parse().filter(|_| is_lower)
 }

@@ -7,7 +7,9 @@
 
 use serde::{Serialize, Serializer};
 
-use super::{ChangeBody, ConfirmationBody, DriftBaselineBody, DriftFoundBody, DriftResolvedBody, UnknownBody};
+use super::{
+    ChangeBody, ConfirmationBody, DriftBaselineBody, DriftFoundBody, DriftObservedBody, DriftResolvedBody, UnknownBody,
+};
 use crate::domain::{AccountId, Action, Change, ChangeState, change::names};
 
 /// The properties of a kind.
@@ -148,6 +150,12 @@ kinds! {
         description: "An operator decided whether unrecorded shares that are found from now on may be revoked.",
         ocsf: OcsfStatus::Other, is_ranked: false, share_effect: none, once: None,
     };
+    /// CloudTrail has a call to AWS that somebody made past the service.
+    DriftObserved(DriftObservedBody) = KindSpec {
+        name: "drift.observed", schema: 1,
+        description: "CloudTrail has a call to AWS that somebody made past the service.",
+        ocsf: OcsfStatus::Other, is_ranked: false, share_effect: none, once: None,
+    };
 }
 
 fn none(_: Action) -> Option<ShareEffect> {
@@ -264,6 +272,7 @@ impl EntryBody {
             | Self::DriftFound(_)
             | Self::DriftResolved(_)
             | Self::DriftBaseline(_)
+            | Self::DriftObserved(_)
             | Self::Unknown(_) => None,
         }
     }

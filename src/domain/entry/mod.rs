@@ -2,15 +2,16 @@
 //!
 //! Every entry has the same top members, which never change, and a body that says what happened. [`kinds`] is the table of
 //! entry kinds, each with the type of its body. [`change`] is the body of most `change.*` kinds, [`change_denials`] that of
-//! `change.denials`, [`confirmation`] that of `checkpoint.confirmed`, [`drift`] those of `drift.*`. [`unknown`] is the body
-//! of an entry that a newer build recorded. [`columns`] are the values of a body that entries are filtered by. [`text`] is
-//! the entry as it is hashed and stored.
+//! `change.denials`, [`confirmation`] that of `checkpoint.confirmed`, [`drift`] and [`drift_observed`] those of `drift.*`.
+//! [`unknown`] is the body of an entry that a newer build recorded. [`columns`] are the values of a body that entries are
+//! filtered by. [`text`] is the entry as it is hashed and stored.
 
 pub mod change;
 pub mod change_denials;
 pub mod columns;
 pub mod confirmation;
 pub mod drift;
+pub mod drift_observed;
 pub mod kinds;
 pub mod text;
 pub mod unknown;
@@ -22,6 +23,7 @@ pub use change_denials::DenialsBody;
 pub use columns::EntryColumns;
 pub use confirmation::ConfirmationBody;
 pub use drift::{DriftBaselineBody, DriftFoundBody, DriftResolvedBody};
+pub use drift_observed::DriftObservedBody;
 pub use kinds::{EntryBody, EntryKind, OcsfStatus, ShareEffect};
 pub use text::{RecordedEntry, decode, encode};
 pub use unknown::UnknownBody;

@@ -6,7 +6,8 @@ use std::{sync::Arc, time::Duration};
 
 use crate::domain::{
     Access, AccountId, Attempt, Change, ChangeFailure, ChangeId, ConfirmationBody, Decision, DenialsBody,
-    DriftBaselineBody, Intent, Observation, Permission, PermissionKey, ReplicaId, RequestId, Timestamp,
+    DriftBaselineBody, EventId, Intent, Observation, Permission, PermissionKey, Region, ReplicaId, RequestId,
+    SharingEvent, Timestamp,
 };
 
 /// A command to one account.
@@ -41,6 +42,8 @@ pub enum Command {
     RevokeUnrecorded(Arc<Intent>, u64),
     /// Record an operator's decision about unrecorded shares. If the reply to the commit is lost, it can be recorded twice.
     SetBaseline(AccountId, Box<DriftBaselineBody>),
+    /// Record a call that somebody made to AWS past the service, if it is not on record.
+    RecordEvent(Arc<SharingEvent>),
     /// Record that an operator confirmed the ledger of this account. If the reply to the commit is lost, it can be
     /// recorded twice.
     Confirm(AccountId, ConfirmationBody),
@@ -60,6 +63,7 @@ impl Command {
             Self::Settle(settlement) => settlement.key.account,
             Self::Observe(observation) => observation.key.account,
             Self::Confirm(account, _) | Self::SetBaseline(account, _) => *account,
+            Self::RecordEvent(event) => event.key.account,
         }
     }
 
@@ -85,6 +89,10 @@ impl Command {
                 recorded_share: true,
                 ..RequiredRows::permission(&observation.key)
             },
+            Self::RecordEvent(event) => RequiredRows {
+                event: Some((&event.key.region, event.id)),
+                ..RequiredRows::default()
+            },
             Self::RecordDenials(..) | Self::SetBaseline(..) | Self::Confirm(..) => RequiredRows::default(),
         }
     }
@@ -100,6 +108,7 @@ impl Command {
             | Self::Settle(_)
             | Self::Observe(_)
             | Self::SetBaseline(..)
+            | Self::RecordEvent(_)
             | Self::Confirm(..) => false,
         }
     }
@@ -117,6 +126,8 @@ pub struct RequiredRows<'a> {
     pub finding: bool,
     /// True for whether the ledger has an open share of the permission.
     pub recorded_share: bool,
+    /// The event of CloudTrail, if it is on record.
+    pub event: Option<(&'a Region, EventId)>,
 }
 
 impl<'a> RequiredRows<'a> {
@@ -230,10 +241,14 @@ pub enum CommandReply {
     ObservedAsRecorded,
     /// The permission has changed since before AWS was asked, or a call for it can take effect. Nothing was recorded.
     ObservationOutdated,
-    /// The schema still admits builds that know no drift. Nothing was recorded.
+    /// The schema still admits builds that know no drift, or no events of CloudTrail. Nothing was recorded.
     DriftNotAdmitted,
     /// The operator's decision was recorded at this index.
     BaselineSet(u64),
+    /// A call past the service was recorded at this index.
+    EventRecorded(u64),
+    /// The event was recorded before. Nothing was recorded now.
+    EventOnRecord,
     /// The confirmation was recorded at this index.
     Confirmed(u64),
 }
@@ -262,6 +277,8 @@ pub struct TransitionContext {
     pub knows_drift: bool,
     /// True if every build that the schema admits knows that unrecorded shares can be revoked without a caller.
     pub knows_drift_revokes: bool,
+    /// True if every build that the schema admits knows events of CloudTrail. Before that, none is recorded.
+    pub knows_trail: bool,
     /// The replica that takes the leases.
     pub replica: ReplicaId,
     /// The duration of a lease. At most [`LONGEST_WAIT`].

@@ -25,7 +25,8 @@ use std::{
 
 use crate::domain::{
     AccountId, Basis, Cause, Change, ChangeBody, ChangeFailure, ChangeId, ChangeState, DenialsBody, DriftFinding,
-    Entry, EntryBody, Intent, Permission, PermissionKey, Request, RequestId, ShareEnd, Timestamp,
+    Entry, EntryBody, EventId, Intent, Permission, PermissionKey, Region, Request, RequestId, ShareEnd, SharingEvent,
+    Timestamp,
 };
 
 pub use command::{
@@ -46,6 +47,8 @@ pub struct Effects {
     pub new_permissions: BTreeSet<PermissionKey>,
     /// New and changed findings of drift.
     pub findings: BTreeSet<PermissionKey>,
+    /// New events of CloudTrail, each with the index of its entry.
+    pub events: Vec<(Arc<SharingEvent>, u64)>,
     /// Accepted requests.
     pub requests: Vec<Request>,
     /// New changes.
@@ -81,6 +84,7 @@ pub struct AccountState {
     requests: HashMap<RequestId, Request>,
     findings: HashMap<PermissionKey, DriftFinding>,
     recorded_shares: HashSet<PermissionKey>,
+    events: HashSet<(Region, EventId)>,
     effects: Effects,
 }
 
@@ -108,6 +112,7 @@ impl AccountState {
             changes: changes.into_iter().map(|change| (change.id(), change)).collect(),
             findings: HashMap::new(),
             recorded_shares: HashSet::new(),
+            events: HashSet::new(),
             effects: Effects::default(),
         }
     }
@@ -122,6 +127,12 @@ impl AccountState {
         let findings = findings.into_iter().map(|finding| (finding.key.clone(), finding));
         self.findings.extend(findings);
         self.recorded_shares.extend(recorded_shares);
+        self
+    }
+
+    /// The same account with these events of CloudTrail on record, as far as [`Command::required_rows`] names them.
+    pub fn with_events(mut self, events: impl IntoIterator<Item = (Region, EventId)>) -> Self {
+        self.events.extend(events);
         self
     }
 
@@ -184,6 +195,7 @@ impl AccountState {
                 true => CommandReply::BaselineSet(self.record(EntryBody::DriftBaseline(*body), context)),
                 false => CommandReply::DriftNotAdmitted,
             },
+            Command::RecordEvent(event) => self.record_event(event, context),
             Command::Confirm(_, body) => {
                 CommandReply::Confirmed(self.record(EntryBody::CheckpointConfirmed(body), context))
             }

@@ -1,4 +1,4 @@
-//! Observations: what AWS showed of a permission, against what the ledger says.
+//! Observations: what AWS showed of a permission, against what the ledger says; and calls that CloudTrail has.
 //!
 //! An observation counts only if the permission is exactly as it was before AWS was asked, and no call for it can take effect
 //! since. So a finding never contradicts an accepted change. A change that succeeds resolves the finding of its permission.
@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use crate::domain::{
-    Access, ChangeId, DriftDifference, DriftFinding, DriftFoundBody, DriftResolution, DriftResolvedBody, EntryBody,
-    Intent, Observation, Permission, PermissionKey, PermissionStamp, ResolvedDrift, ScanId, Timestamp,
+    Access, ChangeId, DriftDifference, DriftFinding, DriftFoundBody, DriftObservedBody, DriftResolution,
+    DriftResolvedBody, EntryBody, Intent, Observation, Permission, PermissionKey, PermissionStamp, ResolvedDrift,
+    ScanId, SharingEvent, Timestamp,
 };
 
 use super::{AccountState, CommandReply, TransitionContext};
@@ -88,6 +89,20 @@ impl AccountState {
             true => self.open_as_due(intent, None, context),
             false => CommandReply::NotDue,
         }
+    }
+
+    /// Records a call that somebody made past the service. Each event of CloudTrail is recorded once.
+    pub(super) fn record_event(&mut self, event: Arc<SharingEvent>, context: &TransitionContext) -> CommandReply {
+        if !context.knows_trail {
+            return CommandReply::DriftNotAdmitted;
+        }
+        if !self.events.insert((event.key.region.clone(), event.id)) {
+            return CommandReply::EventOnRecord;
+        }
+        let body = DriftObservedBody(SharingEvent::clone(&event));
+        let index = self.record(EntryBody::DriftObserved(body), context);
+        self.effects.events.push((event, index));
+        CommandReply::EventRecorded(index)
     }
 
     /// Takes note of a change that has succeeded: what the ledger says from now on, and the end of a finding.

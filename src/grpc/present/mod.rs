@@ -6,7 +6,7 @@ use crate::{
     changes::{ChangePage, CompletedChange, PermissionPage, ValidatedChange},
     domain::{
         self, Access, ChangeState, Claim, Classification, CredentialKind, DriftDifference, DriftResolution,
-        PermissionState, PolicyId, Timestamp,
+        PermissionState, PolicyId, SharingEvent, Timestamp,
         decision::ImageAttributes,
         prediction::{Finding, FindingCode, Severity},
     },
@@ -67,6 +67,16 @@ pub(super) fn difference(difference: DriftDifference) -> v1::DriftDifference {
     match difference {
         DriftDifference::UnrecordedShare => v1::DriftDifference::UnrecordedShare,
         DriftDifference::MissingShare => v1::DriftDifference::MissingShare,
+    }
+}
+
+pub(super) fn cloud_trail_event(event: &SharingEvent) -> v1::CloudTrailEvent {
+    v1::CloudTrailEvent {
+        event_id: event.id.to_string(),
+        event_time: Some(timestamp(event.at)),
+        principal_arn: text(event.principal_arn.as_ref()),
+        source_ip: text(event.source_ip.as_ref()),
+        user_agent: text(event.user_agent.as_ref()),
     }
 }
 

@@ -139,12 +139,14 @@ async fn decide_and_save(
         knows_ends,
         knows_drift,
         knows_drift_revokes,
+        knows_trail,
     } = load(connection, commands).await?;
     let context = TransitionContext {
         now,
         knows_ends,
         knows_drift,
         knows_drift_revokes,
+        knows_trail,
         replica: rules.replica,
         lease_for: rules.lease_for,
         late_effect_window: rules.late_effect_window,
@@ -224,6 +226,7 @@ fn collect_changes<'a>(
         }
         let findings = effects.findings.iter().filter_map(|key| account.finding(key));
         findings.for_each(|finding| changed.findings.push(finding));
+        effects.events.iter().for_each(|event| changed.events.push(event));
         ended.extend(effects.ended.iter().filter_map(|id| account.snapshot(*id)));
         let mut head = heads
             .remove(id)

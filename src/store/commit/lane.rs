@@ -118,6 +118,7 @@ impl QueuedCommand {
             | Command::Observe(_)
             | Command::RevokeUnrecorded(..)
             | Command::SetBaseline(..)
+            | Command::RecordEvent(_)
             | Command::Confirm(..) => CommitError::Unavailable,
         };
         let _ = self.answer.send(Err(answer));

@@ -12,7 +12,7 @@ use sqlx::{PgConnection, Row};
 
 use crate::{
     domain::{
-        AccountId, Change, DriftFinding, Permission, PermissionKey, Request, Timestamp,
+        AccountId, Change, DriftFinding, EventId, Permission, PermissionKey, Region, Request, Timestamp,
         transition::{AccountState, Command},
     },
     store::{
@@ -41,6 +41,8 @@ pub(super) struct Loaded {
     pub(super) knows_drift: bool,
     /// True if every build that the schema admits knows that unrecorded shares can be revoked without a caller.
     pub(super) knows_drift_revokes: bool,
+    /// True if every build that the schema admits knows events of CloudTrail.
+    pub(super) knows_trail: bool,
 }
 
 /// The first build that knows ends of shares.
@@ -51,6 +53,8 @@ const BUILD_WITH_DRIFT: i64 = 10;
 
 /// The first build that knows that unrecorded shares can be revoked without a caller.
 const BUILD_WITH_DRIFT_REVOKES: i64 = 13;
+/// The first build that knows events of CloudTrail.
+const BUILD_WITH_TRAIL: i64 = 12;
 
 /// The rows that were found.
 #[derive(Default)]
@@ -61,10 +65,12 @@ struct Found {
     changes: BTreeMap<AccountId, Vec<Change>>,
     findings: BTreeMap<AccountId, Vec<DriftFinding>>,
     recorded_shares: BTreeMap<AccountId, Vec<PermissionKey>>,
+    events: BTreeMap<AccountId, Vec<(Region, EventId)>>,
     now: Option<Timestamp>,
     knows_ends: bool,
     knows_drift: bool,
     knows_drift_revokes: bool,
+    knows_trail: bool,
 }
 
 /// Loads the accounts, if the schema still admits this build. Inserts missing ledgers: an account may be new, and after a
@@ -87,7 +93,8 @@ pub(super) async fn load(connection: &mut PgConnection, commands: &[Command]) ->
         let findings = found.findings.remove(&id).unwrap_or_default();
         let recorded_shares = found.recorded_shares.remove(&id).unwrap_or_default();
         let account = AccountState::new(id, size, head.last_recorded_at, permissions, requests, changes)
-            .with_drift(findings, recorded_shares);
+            .with_drift(findings, recorded_shares)
+            .with_events(found.events.remove(&id).unwrap_or_default());
         (id, account)
     });
     Ok(Loaded {
@@ -97,6 +104,7 @@ pub(super) async fn load(connection: &mut PgConnection, commands: &[Command]) ->
         knows_ends: found.knows_ends,
         knows_drift: found.knows_drift,
         knows_drift_revokes: found.knows_drift_revokes,
+        knows_trail: found.knows_trail,
     })
 }
 
@@ -105,7 +113,7 @@ pub(super) async fn load(connection: &mut PgConnection, commands: &[Command]) ->
 async fn read(connection: &mut PgConnection, commands: &[Command]) -> Result<Found, StoreError> {
     let (mut accounts, mut requests, mut are_first) = (Vec::new(), Vec::new(), Vec::new());
     let (mut regions, mut images, mut shared) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut findings, mut recorded_shares) = (Vec::new(), Vec::new());
+    let (mut findings, mut recorded_shares, mut events) = (Vec::new(), Vec::new(), Vec::new());
     let ids: Vec<_> = commands.iter().map(Command::account).collect();
     let mut seen = HashSet::new();
     for (command, id) in commands.iter().zip(&ids) {
@@ -113,11 +121,14 @@ async fn read(connection: &mut PgConnection, commands: &[Command]) -> Result<Fou
         accounts.push(id.as_str());
         are_first.push(seen.insert(id));
         requests.push(touched.request.map(|id| id.0));
-        regions.push(touched.permission.map(|key| key.region.as_str()));
+        let region = touched.permission.map(|key| &key.region);
+        let region = region.or(touched.event.map(|(region, _)| region));
+        regions.push(region.map(Region::as_str));
         images.push(touched.permission.map(|key| key.image.as_str()));
         shared.push(touched.permission.map(|key| key.shared_account.as_str()));
         findings.push(touched.finding);
         recorded_shares.push(touched.recorded_share);
+        events.push(touched.event.map(|(_, id)| id.0));
     }
     let query = sqlx::query(STATEMENT.as_str());
     let query = query.bind(&accounts).bind(&regions).bind(&images).bind(&shared);
@@ -125,7 +136,8 @@ async fn read(connection: &mut PgConnection, commands: &[Command]) -> Result<Fou
         .bind(&requests)
         .bind(&are_first)
         .bind(&findings)
-        .bind(&recorded_shares);
+        .bind(&recorded_shares)
+        .bind(&events);
     let rows = query.fetch_all(connection).await?;
 
     let mut found = Found::default();
@@ -135,6 +147,7 @@ async fn read(connection: &mut PgConnection, commands: &[Command]) -> Result<Fou
     found.knows_ends = oldest_build >= BUILD_WITH_ENDS;
     found.knows_drift = oldest_build >= BUILD_WITH_DRIFT;
     found.knows_drift_revokes = oldest_build >= BUILD_WITH_DRIFT_REVOKES;
+    found.knows_trail = oldest_build >= BUILD_WITH_TRAIL;
     for row in &rows {
         let number: i64 = row.try_get(0)?;
         let index = usize::try_from(number - 1).ok().filter(|index| *index < ids.len());
@@ -161,6 +174,11 @@ async fn read(connection: &mut PgConnection, commands: &[Command]) -> Result<Fou
                 let key = commands[index].required_rows().permission.cloned();
                 found.recorded_shares.entry(account).or_default().extend(key);
             }
+            if row.try_get(EVENT)? {
+                let event = commands[index].required_rows().event;
+                let event = event.map(|(region, id)| (region.clone(), id));
+                found.events.entry(account).or_default().extend(event);
+            }
         }
         if let Some(change) = ChangeRow::read_joined(row, CHANGE)? {
             found.changes.entry(account).or_default().push(change.try_into()?);
@@ -171,7 +189,8 @@ async fn read(connection: &mut PgConnection, commands: &[Command]) -> Result<Fou
 
 /// The index of the first column of each table.
 const RECORDED_SHARE: usize = 3;
-const HEAD: usize = 4;
+const EVENT: usize = 4;
+const HEAD: usize = 5;
 const PERMISSION: usize = HEAD + HeadRow::COLUMNS.0.len();
 const REQUEST: usize = PERMISSION + PermissionRow::COLUMNS.0.len();
 const CHANGE: usize = REQUEST + RequestRow::COLUMNS.0.len();
@@ -185,10 +204,14 @@ static STATEMENT: LazyLock<String> = LazyLock::new(|| {
                    WHERE (share.account_id, share.region, share.image_id, share.shared_account_id)
                            = (touched.account_id, touched.region, touched.image_id, touched.shared_account_id)
                        AND share.end_index IS NULL
+               ), touched.event_id IS NOT NULL AND EXISTS (
+                   SELECT FROM drift_event AS event
+                   WHERE (event.account_id, event.region, event.event_id) = (touched.account_id, touched.region, touched.event_id)
                ), {head}, {permission}, {request}, {change}, {finding}
-           FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::boolean[], $7::boolean[], $8::boolean[])
-               WITH ORDINALITY
-                   AS touched (account_id, region, image_id, shared_account_id, request_id, is_first, finding, recorded_share, number)
+           FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::boolean[], $7::boolean[], $8::boolean[],
+                   $9::uuid[]) WITH ORDINALITY
+               AS touched (account_id, region, image_id, shared_account_id, request_id, is_first, finding, recorded_share, event_id,
+                   number)
            LEFT JOIN ledger ON touched.is_first AND ledger.account_id = touched.account_id
            LEFT JOIN share_permission AS permission
                ON (permission.account_id, permission.region, permission.image_id, permission.shared_account_id)

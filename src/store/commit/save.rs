@@ -17,6 +17,7 @@ use crate::store::{
     rows::{
         changes::Changes,
         entries::{EncodedEntries, EncodedEntry},
+        events::Events,
         findings::Findings,
         heads::{self, Head, Heads},
         permissions::Permissions,
@@ -40,6 +41,8 @@ pub(super) struct Changed<'a> {
     pub(super) kept_permissions: Permissions<'a>,
     /// New and updated findings of drift.
     pub(super) findings: Findings<'a>,
+    /// New events of CloudTrail.
+    pub(super) events: Events<'a>,
     /// New entries. Those of one account are in the order of their indexes.
     pub(super) entries: Vec<EncodedEntry<'a>>,
     /// The heads of all changed accounts, after the new entries.
@@ -107,6 +110,7 @@ async fn write(connection: &mut PgConnection, changed: &Changed<'_>) -> Result<S
     query = changed.new_permissions.bind(query);
     query = changed.kept_permissions.bind_moving(query);
     query = changed.findings.bind(query);
+    query = changed.events.bind(query);
     let is_saved: bool = query.fetch_one(connection).await?.try_get(0)?;
     Ok(if is_saved { Saved::All } else { Saved::Conflict })
 }
@@ -128,6 +132,7 @@ fn statement() -> String {
     let kept_accounts = *parameters + 1;
     let kept_permissions = Permissions::COLUMNS.unnest_moving("new", parameters);
     let findings = Findings::COLUMNS.unnest("finding", parameters);
+    let events = Events::COLUMNS.unnest("event", parameters);
     let (lines, changes, permissions) = (EncodedEntries::COLUMNS, Changes::COLUMNS, Permissions::COLUMNS);
     format!(
         r#"WITH head AS MATERIALIZED (
@@ -158,6 +163,8 @@ fn statement() -> String {
          ), findings AS (
              INSERT INTO drift_finding ({finding_names}) SELECT * FROM {findings} WHERE (SELECT are_as_read FROM held)
              ON CONFLICT (account_id, region, image_id, shared_account_id) DO UPDATE SET {finding_values}
+         ), events AS (
+             INSERT INTO drift_event ({event_names}) SELECT * FROM {events} WHERE (SELECT are_as_read FROM held)
          ), shares_begun AS (
              INSERT INTO share_interval (account_id, region, image_id, shared_account_id, start_index, start_time)
              SELECT account_id, region, image_id, shared_account_id, log_index, recorded_at FROM line
@@ -190,6 +197,7 @@ fn statement() -> String {
         permission_found = permissions.found_in("old", "new"),
         finding_names = Findings::COLUMNS.names(),
         finding_values = Findings::COLUMNS.set("excluded"),
+        event_names = Events::COLUMNS.names(),
         head_values = Heads::COLUMNS.set("head"),
         head_found = Heads::COLUMNS.found_in("ledger", "head"),
     )

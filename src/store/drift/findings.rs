@@ -2,14 +2,48 @@
 
 use std::sync::LazyLock;
 
+use sqlx::postgres::PgRow;
+
 use crate::{
-    domain::{AccountId, DriftFinding, ImageId, PermissionKey, Region},
+    domain::{AccountId, DriftFinding, ImageId, PermissionKey, Region, SharingEvent},
     store::{
         connection::{Database, PlanCacheMode},
         error::StoreError,
-        rows::{findings::FindingRow, table::select},
+        rows::{events::FindingEventRow, findings::FindingRow, table::ReadRow},
     },
 };
+
+/// A finding, with the call to AWS that made the difference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttributedFinding {
+    /// How AWS and the ledger differ, and what became of it.
+    pub finding: DriftFinding,
+    /// The call. None if CloudTrail has none, or was not read so far yet.
+    pub event: Option<SharingEvent>,
+}
+
+impl AttributedFinding {
+    fn read(row: &PgRow) -> Result<Self, StoreError> {
+        let finding = DriftFinding::try_from(FindingRow::read(row, 0)?)?;
+        let event = FindingEventRow::read_joined(row, FindingRow::COLUMNS.0.len())?;
+        Ok(Self {
+            event: event.map(|event| event.of(&finding)),
+            finding,
+        })
+    }
+}
+
+/// `SELECT` findings with their events. `rest` follows the tables. It names the key columns as those of `finding`.
+fn attributed(rest: &str) -> String {
+    let (findings, events) = (FindingRow::COLUMNS.of("finding"), FindingEventRow::COLUMNS.of("event"));
+    format!(
+        "SELECT {findings}, {events} FROM drift_finding AS finding
+         LEFT JOIN drift_finding_event AS event
+             ON (event.account_id, event.region, event.image_id, event.shared_account_id)
+                 = (finding.account_id, finding.region, finding.image_id, finding.shared_account_id)
+         {rest}"
+    )
+}
 
 /// Which findings to list. An absent field matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,19 +69,18 @@ pub async fn list(
     filter: &FindingFilter,
     after: Option<&PermissionKey>,
     limit: u32,
-) -> Result<Vec<DriftFinding>, StoreError> {
+) -> Result<Vec<AttributedFinding>, StoreError> {
     static STATEMENT: LazyLock<String> = LazyLock::new(|| {
-        select::<FindingRow>(
-            "drift_finding
-             WHERE ($1::text IS NULL OR account_id = $1) AND ($2::text IS NULL OR region = $2)
-                 AND ($3::text IS NULL OR image_id = $3) AND ($4::text IS NULL OR shared_account_id = $4)
-                 AND ($5 OR resolution IS NULL)
-                 AND (account_id, region, image_id, shared_account_id) > ($6, $7, $8, $9)
-             ORDER BY account_id, region, image_id, shared_account_id
+        attributed(
+            "WHERE ($1::text IS NULL OR finding.account_id = $1) AND ($2::text IS NULL OR finding.region = $2)
+                 AND ($3::text IS NULL OR finding.image_id = $3) AND ($4::text IS NULL OR finding.shared_account_id = $4)
+                 AND ($5 OR finding.resolution IS NULL)
+                 AND (finding.account_id, finding.region, finding.image_id, finding.shared_account_id) > ($6, $7, $8, $9)
+             ORDER BY finding.account_id, finding.region, finding.image_id, finding.shared_account_id
              LIMIT $10",
         )
     });
-    let query = sqlx::query_as(STATEMENT.as_str())
+    let query = sqlx::query(STATEMENT.as_str())
         .bind(filter.account.as_ref().map(AccountId::as_str))
         .bind(filter.region.as_ref().map(Region::as_str))
         .bind(filter.image.as_ref().map(ImageId::as_str))
@@ -58,29 +91,29 @@ pub async fn list(
         .bind(after.map_or("", |key| key.image.as_str()))
         .bind(after.map_or("", |key| key.shared_account.as_str()))
         .bind(i64::from(limit));
-    let rows: Vec<FindingRow> = database
+    let rows = database
         .run_planned(PlanCacheMode::Auto, async |connection| {
             query.fetch_all(connection).await
         })
         .await?;
-    rows.into_iter().map(DriftFinding::try_from).collect()
+    rows.iter().map(AttributedFinding::read).collect()
 }
 
 /// Reads the newest finding of a permission.
 ///
 /// # Errors
 /// When Postgres does not answer.
-pub async fn of(database: &Database, key: &PermissionKey) -> Result<Option<DriftFinding>, StoreError> {
+pub async fn of(database: &Database, key: &PermissionKey) -> Result<Option<AttributedFinding>, StoreError> {
     static STATEMENT: LazyLock<String> = LazyLock::new(|| {
-        select::<FindingRow>(
-            "drift_finding WHERE account_id = $1 AND region = $2 AND image_id = $3 AND shared_account_id = $4",
+        attributed(
+            "WHERE finding.account_id = $1 AND finding.region = $2 AND finding.image_id = $3 AND finding.shared_account_id = $4",
         )
     });
-    let query = sqlx::query_as(STATEMENT.as_str())
+    let query = sqlx::query(STATEMENT.as_str())
         .bind(key.account.as_str())
         .bind(key.region.as_str())
         .bind(key.image.as_str())
         .bind(key.shared_account.as_str());
-    let row: Option<FindingRow> = database.run(async |conn| query.fetch_optional(conn).await).await?;
-    row.map(DriftFinding::try_from).transpose()
+    let row = database.run(async |conn| query.fetch_optional(conn).await).await?;
+    row.as_ref().map(AttributedFinding::read).transpose()
 }

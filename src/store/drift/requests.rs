@@ -73,6 +73,10 @@ pub struct ScanProgress {
     pub unconfirmed: u64,
     /// Findings that are open.
     pub findings: u64,
+    /// Until when CloudTrail was read completely.
+    pub trail_complete_until: Option<Timestamp>,
+    /// Why CloudTrail is not read.
+    pub trail_error_code: Option<String>,
 }
 
 /// Reads how far the scans are, in the order of the accounts and Regions.
@@ -87,12 +91,12 @@ pub async fn progress(
     let account = account.map(|account| account.to_string());
     let query = sqlx::query!(
         r#"SELECT scan.account_id, scan.region, scan.scan_id, started_at, completed_started_at, completed_at, scan.error_code,
-             failed_at, image.images AS "images!", image.images_left AS "images_left!", image.failing AS "failing!",
+             scan.failed_at, trail.complete_until AS "trail_complete_until?", trail.error_code AS "trail_error_code?", image.images AS "images!", image.images_left AS "images_left!", image.failing AS "failing!",
              (SELECT count(*) FROM drift_sighting AS sighting
               WHERE (sighting.account_id, sighting.region) = (scan.account_id, scan.region)) AS "unconfirmed!",
              (SELECT count(*) FROM drift_finding AS finding
               WHERE (finding.account_id, finding.region) = (scan.account_id, scan.region) AND resolution IS NULL) AS "findings!"
-         FROM drift_scan AS scan CROSS JOIN LATERAL (
+         FROM drift_scan AS scan LEFT JOIN drift_trail AS trail USING (account_id, region) CROSS JOIN LATERAL (
              SELECT count(*) AS images, count(next_look_at) AS images_left, count(image.error_code) AS failing
              FROM drift_image AS image WHERE (image.account_id, image.region) = (scan.account_id, scan.region)
          ) AS image
@@ -116,6 +120,8 @@ pub async fn progress(
             images_failing: rows::count(TABLE, row.failing)?,
             unconfirmed: rows::count(TABLE, row.unconfirmed)?,
             findings: rows::count(TABLE, row.findings)?,
+            trail_complete_until: row.trail_complete_until.map(Timestamp::new),
+            trail_error_code: row.trail_error_code,
         })
     });
     progress.collect()

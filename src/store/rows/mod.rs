@@ -4,6 +4,7 @@ pub(super) mod attempts;
 pub(super) mod buckets;
 pub(super) mod changes;
 pub(super) mod entries;
+pub(super) mod events;
 pub(super) mod findings;
 pub(super) mod heads;
 pub(super) mod permissions;

@@ -3,8 +3,8 @@
 //!
 //! `trial` is one run from start to end. `setup` has accounts, images and configuration. `clients` grant and revoke.
 //! `replica` is a server process, and `fleet` has the places of all. `infrastructure_faults` kills processes and disturbs
-//! connections, `aws_faults` injects faults at AWS, `policies` replaces the policy sets of the replicas, and `outsider` shares past
-//! the service. `upgrade` replaces
+//! connections, `aws_faults` injects faults at AWS, `policies` replaces the policy sets of the replicas, and `outsider` shares
+//! past the service. `upgrade` replaces
 //! the replicas by those of another build, while `readiness` polls all of them and `writers` notes who writes. `collect`
 //! gathers the results into a [`history`]. `check` verifies the promises on a history, and knows nothing of the other modules.
 

@@ -62,8 +62,8 @@ async fn confirm(channels: &Channels) -> bool {
     false
 }
 
-/// Waits until a scan that began now is complete everywhere, nothing is left to confirm, and no unrecorded share is left whose revoke
-/// did not fail.
+/// Waits until a scan that began now is complete everywhere, nothing is left to confirm, and no unrecorded share is left whose
+/// revoke did not fail.
 pub async fn compared(database: &mut PgConnection, complaints: &mut Vec<String>) {
     let now: time::OffsetDateTime = super::trial::time_of(database).await;
     let is_compared = async {
@@ -72,7 +72,8 @@ pub async fn compared(database: &mut PgConnection, complaints: &mut Vec<String>)
                 "SELECT NOT EXISTS (SELECT FROM drift_scan WHERE completed_started_at IS NULL OR completed_started_at < $1)
                      AND NOT EXISTS (SELECT FROM drift_sighting)
                      AND NOT EXISTS (SELECT FROM drift_finding AS f WHERE resolution IS NULL AND difference = 'UNRECORDED_SHARE'
-                         AND NOT EXISTS (SELECT FROM change AS c WHERE c.cause = 'DRIFT' AND c.state = 'FAILED' AND c.created_at > f.found_at
+                         AND NOT EXISTS (SELECT FROM change AS c WHERE c.cause = 'DRIFT' AND c.state = 'FAILED' AND c.created_at
+                         > f.found_at
                              AND (c.account_id, c.region, c.image_id, c.shared_account_id)
                                  = (f.account_id, f.region, f.image_id, f.shared_account_id)))",
             )

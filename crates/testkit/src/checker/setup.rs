@@ -73,6 +73,9 @@ fn permission(account: &str, image: &str, recipient: &str) -> ImagePermission {
 pub fn settings() -> SimulatorSettings {
     SimulatorSettings {
         call_log_limit: 50_000_000,
+        // CloudTrail is read meanwhile.
+        trail_limit: 1_000_000,
+        trail_delay_milliseconds: 500,
         ..sample()
     }
 }

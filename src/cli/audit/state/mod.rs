@@ -56,9 +56,11 @@ impl FollowedLedger {
         self.recorded.apply(&decoded.entry).map_err(|wrong| {
             let (exit, hint) = match wrong {
                 Contradiction::Unknown => (Exit::NotPossible, "use a client as new as the service"),
-                Contradiction::Accepted | Contradiction::Repeated | Contradiction::Drifted | Contradiction::Ended => {
-                    (Exit::Tampered, TAMPERED)
-                }
+                Contradiction::Accepted
+                | Contradiction::Repeated
+                | Contradiction::Observed
+                | Contradiction::Drifted
+                | Contradiction::Ended => (Exit::Tampered, TAMPERED),
             };
             self.failure(exit, &wrong.to_string(), hint)
         })?;

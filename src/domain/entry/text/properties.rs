@@ -138,7 +138,7 @@ type MakeBody = fn(ChangeBody) -> EntryBody;
 
 /// An entry of a known kind.
 fn entry() -> impl Strategy<Value = Entry> {
-    prop_oneof![6 => change_entry(), 1 => denials_entry(), 1 => drift_entry()]
+    prop_oneof![6 => change_entry(), 1 => denials_entry(), 1 => drift_entry(), 1 => observed_entry(), 1 => baseline_entry()]
 }
 
 fn drift_entry() -> impl Strategy<Value = Entry> {
@@ -182,6 +182,40 @@ fn drift_entry() -> impl Strategy<Value = Entry> {
                 recorded_at,
                 body,
             }
+        },
+    )
+}
+
+fn baseline_entry() -> impl Strategy<Value = Entry> {
+    (intent(), 0..=MAX, time(), any::<bool>()).prop_map(|(intent, log_index, recorded_at, is_confirmed)| Entry {
+        account: intent.key.account,
+        log_index,
+        recorded_at,
+        body: EntryBody::DriftBaseline(DriftBaselineBody {
+            is_confirmed,
+            principal: intent.principal,
+            justification: intent.justification,
+        }),
+    })
+}
+
+fn observed_entry() -> impl Strategy<Value = Entry> {
+    let text = || option::of(".{0,20}");
+    let event = (any::<u128>(), time(), any::<bool>(), text(), text(), text());
+    (intent(), 0..=MAX, time(), event).prop_map(
+        |(intent, log_index, recorded_at, (id, at, is_shared, principal_arn, source_ip, user_agent))| Entry {
+            account: intent.key.account,
+            log_index,
+            recorded_at,
+            body: EntryBody::DriftObserved(DriftObservedBody(SharingEvent {
+                id: EventId(Uuid::from_u128(id)),
+                at,
+                key: intent.key,
+                access: if is_shared { Access::Shared } else { Access::NotShared },
+                principal_arn,
+                source_ip,
+                user_agent,
+            })),
         },
     )
 }

@@ -3,14 +3,14 @@
 use crate::{
     audit::{AuditEntry, EntryPage, PastBasis, PastShare, SharePage, Summary},
     domain::{
-        Action, ChangeBody, ConfirmationBody, DenialsBody, DriftBaselineBody, DriftFoundBody, DriftResolvedBody,
-        EntryBody,
+        Action, ChangeBody, ConfirmationBody, DenialsBody, DriftBaselineBody, DriftFoundBody, DriftObservedBody,
+        DriftResolvedBody, EntryBody,
     },
     grpc::{
         page_token,
         present::{
-            access, action, attempt, authentication, basis, cause, decision, difference, drift_resolution, text,
-            timestamp,
+            access, action, attempt, authentication, basis, cause, cloud_trail_event, decision, difference,
+            drift_resolution, text, timestamp,
         },
         status::reason,
     },
@@ -86,6 +86,7 @@ fn body(body: &EntryBody) -> Option<v1::audit_entry::Body> {
         EntryBody::DriftFound(body) => Some(v1::audit_entry::Body::DriftFound(drift_found(body))),
         EntryBody::DriftResolved(body) => Some(v1::audit_entry::Body::DriftResolved(drift_resolved(body))),
         EntryBody::DriftBaseline(body) => Some(v1::audit_entry::Body::DriftBaseline(drift_baseline(body))),
+        EntryBody::DriftObserved(body) => Some(v1::audit_entry::Body::DriftObserved(drift_observed(body))),
         known => known.change().map(|body| v1::audit_entry::Body::Change(change(body))),
     }
 }
@@ -130,6 +131,16 @@ fn drift_resolved(body: &DriftResolvedBody) -> v1::DriftResolvedBody {
         change_id: text(body.change_id),
         scan_id: text(body.seen.map(|(scan_id, _)| scan_id)),
         seen_time: body.seen.map(|(_, seen_at)| timestamp(seen_at)),
+    }
+}
+
+fn drift_observed(DriftObservedBody(event): &DriftObservedBody) -> v1::DriftObservedBody {
+    v1::DriftObservedBody {
+        access: access(Some(event.access)).into(),
+        region: event.key.region.to_string(),
+        image_id: event.key.image.to_string(),
+        shared_account_id: event.key.shared_account.to_string(),
+        event: Some(cloud_trail_event(event)),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Checks what the ledger says of drift (P13), and what was revoked without a caller because of it (P14).
 //!
-//! Only the permissions that somebody changes past the service may have findings, and AWS must have shown each. A revoke without a
-//! caller needs an open finding, and contradicts no accepted change. In the final state, each difference is on record or was
-//! revoked.
+//! Only the permissions that somebody changes past the service may have findings, and AWS must have shown each. A revoke
+//! without a caller needs an open finding, and contradicts no accepted change. In the final state, each difference is on record
+//! or was revoked.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ const UNRECORDED: &str = "UNRECORDED_SHARE";
 
 pub(super) fn check(history: &History, changes: &LedgerChanges<'_>, violations: &mut Violations) {
     let timelines = Timeline::all(&history.calls);
-    let mut findings: BTreeMap<ImagePermission, Vec<Finding<'_>>> = BTreeMap::new();
+    let mut findings: BTreeMap<ImagePermission, Vec<RecordedFinding<'_>>> = BTreeMap::new();
     for entry in history.ledgers.iter().flat_map(|ledger| &ledger.drift) {
         let Some(permission) = entry.permission() else { continue };
         if !history.outside.contains(&permission) {
@@ -26,10 +26,12 @@ pub(super) fn check(history: &History, changes: &LedgerChanges<'_>, violations: 
         let of_permission = findings.entry(permission.clone()).or_default();
         if entry.kind == "drift.found" {
             is_true(entry, timelines.get(&permission), violations);
-            of_permission.push(Finding {
+            of_permission.push(RecordedFinding {
                 found: entry,
                 resolved_at: None,
             });
+        } else if entry.kind == "drift.observed" {
+            // CloudTrail has a call of somebody.
         } else if let Some(last) = of_permission.last_mut()
             && Some(last.found.log_index) == entry.body.found_index
         {
@@ -60,12 +62,12 @@ pub(super) fn check(history: &History, changes: &LedgerChanges<'_>, violations: 
 }
 
 /// A finding, and the index of the entry that resolved it.
-struct Finding<'a> {
+struct RecordedFinding<'a> {
     found: &'a DriftEntry,
     resolved_at: Option<u64>,
 }
 
-impl Finding<'_> {
+impl RecordedFinding<'_> {
     fn is_unrecorded(&self) -> bool {
         self.found.body.difference.as_deref() == Some(UNRECORDED)
     }
@@ -87,7 +89,7 @@ fn is_true(entry: &DriftEntry, timeline: Option<&Timeline<'_>>, violations: &mut
 fn contradicts_nothing(
     change: &LedgerChange<'_>,
     before: &[&LedgerChange<'_>],
-    found: &[Finding<'_>],
+    found: &[RecordedFinding<'_>],
     violations: &mut Violations,
 ) {
     let (at, place) = (change.requested.log_index, place(change.requested));
@@ -124,7 +126,7 @@ fn contradicts_nothing(
 fn ends_on_record(
     permission: &ImagePermission,
     all: &[&LedgerChange<'_>],
-    open: Option<&Finding<'_>>,
+    open: Option<&RecordedFinding<'_>>,
     shared: bool,
     violations: &mut Violations,
 ) {

@@ -61,6 +61,12 @@ pub enum Error {
     /// The schema still admits builds that know no ends of shares.
     #[error("an older version of the service may still run, and knows no ends of shares")]
     EndsNotAdmitted,
+    /// AWS was not found to have a share of this permission that the ledger does not have.
+    #[error("there is no unrecorded share of the permission {0} to adopt")]
+    NothingToAdopt(PermissionKey),
+    /// The schema still admits builds that know no adoptions.
+    #[error("an older version of the service may still run, and knows no adoptions")]
+    AdoptionsNotAdmitted,
     /// No change was ever accepted for this permission.
     #[error("no change was ever accepted for the permission {0}")]
     PermissionNotFound(PermissionKey),

@@ -8,6 +8,7 @@ use crate::{
     store::{
         audit::Order,
         changes::{self, ChangeFilter, ChangePosition, ChangeStatus},
+        drift::images::{self, LastLook},
         reads::{self, PermissionFilter},
     },
 };
@@ -48,6 +49,14 @@ impl ChangeService {
         reads::permission(&self.database, &key)
             .await?
             .ok_or(Error::PermissionNotFound(key))
+    }
+
+    /// What the last complete look at the image showed of a permission. None if there was no look.
+    ///
+    /// # Errors
+    /// An error of the store.
+    pub async fn last_look(&self, key: &PermissionKey) -> Result<Option<LastLook>, Error> {
+        Ok(images::last_look(&self.database, key).await?)
     }
 
     /// Lists at most `size` permissions that follow `after`.

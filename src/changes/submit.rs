@@ -11,7 +11,12 @@ use crate::{
     },
     forwarder,
     policy::PolicyVerdict,
-    store::{CommitError, OutcomeWaiter, changes::ChangeStatus, reads},
+    store::{
+        CommitError, OutcomeWaiter,
+        changes::ChangeStatus,
+        drift::findings::{self, Adoptable},
+        reads,
+    },
 };
 
 use super::{ChangeService, Error, UnsuccessfulChange};
@@ -196,6 +201,9 @@ impl ChangeService {
                 log_index: None,
             }),
             None => {
+                if intent.cause == Cause::Adoption {
+                    self.check_adoptable(&intent.key).await?;
+                }
                 let permission = async { Ok::<_, Error>(reads::permission(&self.database, &intent.key).await?) };
                 let findings = async { Ok(self.predict(intent.action, &intent.key, timeout).await) };
                 let (permission, findings) = tokio::try_join!(permission, findings)?;
@@ -206,6 +214,14 @@ impl ChangeService {
                     expire_time: intent.end.map(|end| end.from(self.clock.now())),
                 })
             }
+        }
+    }
+
+    async fn check_adoptable(&self, key: &PermissionKey) -> Result<(), Error> {
+        match findings::adoptable(&self.database, key).await? {
+            Adoptable::Yes => Ok(()),
+            Adoptable::No => Err(Error::NothingToAdopt(key.clone())),
+            Adoptable::NotAdmitted => Err(Error::AdoptionsNotAdmitted),
         }
     }
 
@@ -281,6 +297,8 @@ impl ChangeService {
             }),
             CommandReply::EndPassed => Err(Error::EndPassed),
             CommandReply::EndsNotAdmitted => Err(Error::EndsNotAdmitted),
+            CommandReply::NothingToAdopt => Err(Error::NothingToAdopt(intent.key.clone())),
+            CommandReply::AdoptionsNotAdmitted => Err(Error::AdoptionsNotAdmitted),
             CommandReply::Denied(log_index, rule) => Err(Error::Denied {
                 intent,
                 rule,

@@ -14,7 +14,7 @@ use super::{
     health::HealthArgs,
     help::with_examples,
     images::ImagesArgs,
-    jobs::JobArgs,
+    jobs::{AdoptArgs, JobArgs},
     justification::JustificationArgs,
     pages::PageArgs,
     share::PermissionName,
@@ -83,6 +83,16 @@ pub enum ClientCommand {
     /// Show where AWS and the ledger differ, compare them now, and decide about a difference
     #[command(subcommand)]
     Drift(DriftCommand),
+    /// Adopt the shares of an account that AWS has and the ledger does not: for the first day
+    ///
+    /// Compares AWS with the ledger, shows what AWS has and the ledger does not, and what the policy says about each share. Asks,
+    /// and adopts what the policy allows: each with a grant, and with your reason. The others stay differences; the command then
+    /// exits with 10. Run again after an interruption, it does what is left.
+    #[command(after_long_help = with_examples(&[
+        "sharewarden adopt --account 111122223333 --reason 'shared before the service' --dry-run",
+        "sharewarden adopt -a 111122223333 -m 'shared before the service' -t CHG-1 --for 90d --yes",
+    ]))]
+    Adopt(AdoptArgs),
     /// Tell how the service knows me: the principal, the credentials, the roles, what I may do where, and which
     /// policies speak of me
     #[command(after_long_help = with_examples(&["sharewarden whoami", "sharewarden whoami -o json"]))]
@@ -143,6 +153,7 @@ pub(super) fn refuse_csv(command: &ClientCommand) -> Result<(), Failure> {
     let has_csv = match command {
         C::Grant(args) => args.from_file.is_some(),
         C::Revoke(args) => args.all_recipients || args.all_images,
+        C::Adopt(_) => true,
         C::List(_) | C::Change(ChangeCommand::List(_)) | C::Images(_) | C::Accounts(_) => true,
         C::Audit(command) => command.has_csv(),
         C::Drift(command) => drift::has_csv(command),
@@ -193,7 +204,7 @@ pub struct GrantArgs {
     /// missing account, region or until is that of the option, or the default one. Run again after an interruption, it does what
     /// is left
     #[arg(long, value_name = "FILE",
-          conflicts_with_all = ["share", "image", "with", "reason", "ticket", "request_id", "validate_only"])]
+          conflicts_with_all = ["share", "image", "with", "reason", "ticket", "request_id", "validate_only", "for"])]
     pub(super) from_file: Option<PathBuf>,
     #[command(flatten)]
     pub(super) job: JobArgs,

@@ -9,6 +9,7 @@ use serde::Serialize;
 use terminal_size::{Width, terminal_size_of};
 
 use super::{
+    audit::time_arg::now,
     cell::TableRow,
     connection::Silence,
     failure::{Exit, Failure, Stop},
@@ -143,6 +144,11 @@ impl<'a> Console<'a> {
 
     pub(super) fn has_progress(&self) -> bool {
         self.progress
+    }
+
+    /// Counts how long ago times are from now on: the command has waited.
+    pub(super) fn has_waited(&mut self) {
+        self.view.now = now();
     }
 
     pub(super) fn view(&self) -> &View {

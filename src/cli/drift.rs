@@ -15,7 +15,7 @@ use super::{
     ends::EndArgs,
     failure::{Exit, Failure, Stop},
     format::{difference, drift_resolution, rfc3339},
-    grant_revoke,
+    grant_revoke::{self, GrantVerb},
     help::with_examples,
     list_args::TableArgs,
     options::{ClientOptions, Output},
@@ -45,11 +45,13 @@ pub enum DriftCommand {
     #[command(after_long_help = with_examples(&[
         "sharewarden drift scan",
         "sharewarden drift scan --account 111122223333 --region eu-central-1 -o json",
+        "sharewarden drift scan --account 111122223333 --region eu-central-1 --image wsi-basewin11",
     ]))]
     Scan(DriftScanArgs),
     /// List the differences between AWS and the ledger that are open
     #[command(after_long_help = with_examples(&[
         "sharewarden drift list --account 111122223333",
+        "sharewarden drift list --exit-code -o csv",
         "sharewarden drift list --resolved -o csv",
     ]))]
     List(DriftListArgs),
@@ -60,11 +62,14 @@ pub enum DriftCommand {
     ]))]
     Show(PermissionName),
     /// Make a share that AWS has and the ledger does not one of the service's: a grant, with your reason
+    ///
+    /// The policy is asked for the action `adopt`. `sharewarden adopt` does it for all such shares of an account.
     #[command(after_long_help = with_examples(&[
         "sharewarden drift adopt wsi-basewin11 -w 000011112222 -m 'shared by hand in 2025' -t CHG-1",
+        "sharewarden drift adopt wsi-basewin11 -w 000011112222 -m 'to be cleared up' --for 30d",
         "sharewarden drift adopt 111122223333/eu-central-1/wsi-basewin11 -w 000011112222 -m 'is known' --validate-only",
     ]))]
-    Adopt(GrantRevokeArgs),
+    Adopt(DriftAdoptArgs),
     /// Take away a share that AWS has and the ledger does not: a revoke, with your reason
     #[command(after_long_help = with_examples(&[
         "sharewarden drift revoke wsi-basewin11 -w 000011112222 -m 'nobody knows it'",
@@ -97,8 +102,20 @@ pub struct DriftScanArgs {
     /// Only this AWS Region, such as eu-central-1 [default: all]
     #[arg(short, long, value_name = "REGION")]
     region: Option<String>,
+    /// Only this image, now, without a scan of the others. Its account and Region are those of the options, or the default ones
+    #[arg(short, long, value_name = "IMAGE_ID")]
+    image: Option<String>,
     #[command(flatten)]
     table: TableArgs,
+}
+
+/// Arguments of `drift adopt`.
+#[derive(Debug, Clone, Args)]
+pub struct DriftAdoptArgs {
+    #[command(flatten)]
+    one: GrantRevokeArgs,
+    #[command(flatten)]
+    end: EndArgs,
 }
 
 /// Arguments of `drift list`.
@@ -119,6 +136,9 @@ pub struct DriftListArgs {
     /// Also differences that are resolved: the newest of each permission
     #[arg(long)]
     resolved: bool,
+    /// Exit with 10 if a listed difference is open, and with 0 if none is
+    #[arg(long)]
+    exit_code: bool,
     #[command(flatten)]
     pages: PageArgs,
 }
@@ -133,9 +153,12 @@ pub(super) async fn run(
         DriftCommand::Scan(args) => scan(options, client, args, console).await,
         DriftCommand::List(args) => list(options, client, args, console).await,
         DriftCommand::Show(name) => show(options, client, &name.resolve(options)?, console).await,
-        DriftCommand::Adopt(args) => {
-            expect(options, client, &args, DriftDifference::UnrecordedShare).await?;
-            grant_revoke::grant(options, client, args, EndArgs::default(), console).await
+        DriftCommand::Adopt(DriftAdoptArgs { one, end }) => {
+            // A repeated request gets its first answer, also when the difference is resolved.
+            if one.request_id.is_none() {
+                expect(options, client, &one, DriftDifference::UnrecordedShare).await?;
+            }
+            grant_revoke::grant(options, client, GrantVerb::Adopt, one, end, console).await
         }
         DriftCommand::Revoke(args) => {
             expect(options, client, &args, DriftDifference::UnrecordedShare).await?;
@@ -143,7 +166,7 @@ pub(super) async fn run(
         }
         DriftCommand::Restore(args) => {
             expect(options, client, &args, DriftDifference::MissingShare).await?;
-            grant_revoke::grant(options, client, args, EndArgs::default(), console).await
+            grant_revoke::grant(options, client, GrantVerb::Grant, args, EndArgs::default(), console).await
         }
         DriftCommand::Baseline(command) => drift_baseline::run(options, client, command, console).await,
         DriftCommand::Accept(args) => {
@@ -164,26 +187,61 @@ async fn scan(
     args: DriftScanArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
-    let (account_id, region) = (args.account.unwrap_or_default(), args.region.unwrap_or_default());
-    let request = ScanNowRequest {
-        account_id: account_id.clone(),
-        region: region.clone(),
+    let request = match args.image {
+        None => ScanNowRequest {
+            account_id: args.account.unwrap_or_default(),
+            region: args.region.unwrap_or_default(),
+            image_id: String::new(),
+        },
+        Some(image_id) => ScanNowRequest {
+            account_id: options.account(args.account)?,
+            region: options.region(args.region)?,
+            image_id,
+        },
     };
+    let scans = compare(client, request, console).await?;
+    let outcome = outcome(&scans);
+    let mut items = Some(scans);
+    pages::follow(&PageArgs::of(args.table), options.output, console, async |_, _| {
+        Ok(ListPage::of(items.take().unwrap_or_default(), String::new()))
+    })
+    .await?;
+    match outcome? {
+        0 => Ok(()),
+        1 => Err(differ("about 1 permission", "`sharewarden drift list` shows it").into()),
+        open => Err(differ(
+            &format!("about {open} permissions"),
+            "`sharewarden drift list` shows them",
+        )
+        .into()),
+    }
+}
+
+/// Asks for scans, and waits until each is complete or does not get on.
+pub(super) async fn compare(
+    client: &Client,
+    request: ScanNowRequest,
+    console: &mut Console<'_>,
+) -> Result<Vec<DriftScan>, Stop> {
+    let progress = ListDriftScansRequest {
+        account_id: request.account_id.clone(),
+        region: request.region.clone(),
+        image_id: request.image_id.clone(),
+    };
+    let is_look = !request.image_id.is_empty();
     let answer = client
         .call(client.deadline(), request, async |mut stub: DriftStub, request| {
             stub.scan_now(request).await
         })
         .await?;
     let meter = ProgressMeter::of(console, "comparing", "images");
-    let scans = loop {
-        let request = ListDriftScansRequest {
-            account_id: account_id.clone(),
-            region: region.clone(),
-        };
+    loop {
         let listed = client
-            .call(client.deadline(), request, async |mut stub: DriftStub, request| {
-                stub.list_drift_scans(request).await
-            })
+            .call(
+                client.deadline(),
+                progress.clone(),
+                async |mut stub: DriftStub, request| stub.list_drift_scans(request).await,
+            )
             .await?;
         let scans = of_request(&answer.scans, listed.scans);
         meter.total(scans.iter().map(|(_, scan)| scan.images).sum());
@@ -193,24 +251,12 @@ async fn scan(
                 .map(|(_, scan)| scan.images - scan.images_left.min(scan.images))
                 .sum(),
         );
-        if scans.iter().all(|(start, scan)| has_ended(*start, scan)) {
-            break scans.into_iter().map(|(_, scan)| scan).collect::<Vec<_>>();
+        if scans.iter().all(|(start, scan)| has_ended(*start, scan, is_look)) {
+            console.has_waited();
+            return Ok(scans.into_iter().map(|(_, scan)| scan).collect());
         }
         tokio::time::sleep(POLL).await;
-    };
-    drop(meter);
-    let stuck: Vec<_> = scans
-        .iter()
-        .filter(|scan| !scan.error_code.is_empty())
-        .cloned()
-        .collect();
-    let open: u64 = scans.iter().map(|scan| scan.findings).sum();
-    let mut items = Some(scans);
-    pages::follow(&PageArgs::of(args.table), options.output, console, async |_, _| {
-        Ok(ListPage::of(items.take().unwrap_or_default(), String::new()))
-    })
-    .await?;
-    outcome(&stuck, open)
+    }
 }
 
 /// The scans that were asked for, each with the time at which it begins at the earliest.
@@ -226,32 +272,38 @@ fn of_request(requested: &[RequestedScan], listed: Vec<DriftScan>) -> Vec<(Optio
     scans.collect()
 }
 
-/// True if a scan that began at this time or later is complete, or does not get on.
-fn has_ended(start: Option<Timestamp>, scan: &DriftScan) -> bool {
+/// True if a scan that began at this time or later is complete, or does not get on. Or a look at one image, with what it saw
+/// confirmed.
+fn has_ended(start: Option<Timestamp>, scan: &DriftScan, is_look: bool) -> bool {
     let nanos = |time: Timestamp| (time.seconds, time.nanos);
-    let begun = scan.complete_start_time.map(nanos);
-    !scan.error_code.is_empty() || begun.zip(start.map(nanos)).is_some_and(|(begun, start)| begun >= start)
+    let (begun, is_complete) = match is_look {
+        true => (scan.look_time, scan.unconfirmed == 0),
+        false => (scan.complete_start_time, true),
+    };
+    let is_new = begun
+        .map(nanos)
+        .zip(start.map(nanos))
+        .is_some_and(|(begun, start)| begun >= start);
+    !scan.error_code.is_empty() || (is_new && is_complete)
 }
 
-fn outcome(stuck: &[DriftScan], open: u64) -> Result<(), Stop> {
-    if let Some(scan) = stuck.first() {
-        let what = format!(
-            "account {} in Region {} cannot be compared with AWS: {}",
-            one_line(&scan.account_id),
-            one_line(&scan.region),
-            one_line(&scan.error_code)
-        );
-        return Err(Failure::new(Exit::TryLater, what, "the log of the service has the error of AWS").into());
-    }
-    match open {
-        0 => Ok(()),
-        open => Err(Failure::new(
-            Exit::Drift,
-            format!("AWS and the ledger differ about {open} permissions"),
-            "`sharewarden drift list` shows them",
-        )
-        .into()),
-    }
+/// The number of permissions about which AWS and the ledger differ. Fails if a scan does not get on.
+pub(super) fn outcome(scans: &[DriftScan]) -> Result<u64, Failure> {
+    let Some(stuck) = scans.iter().find(|scan| !scan.error_code.is_empty()) else {
+        return Ok(scans.iter().map(|scan| scan.findings).sum());
+    };
+    let what = format!(
+        "account {} in Region {} cannot be compared with AWS: {}",
+        one_line(&stuck.account_id),
+        one_line(&stuck.region),
+        one_line(&stuck.error_code)
+    );
+    let hint = "the log of the service has the error of AWS";
+    Err(Failure::new(Exit::TryLater, what, hint))
+}
+
+fn differ(about: &str, hint: &str) -> Failure {
+    Failure::new(Exit::Drift, format!("AWS and the ledger differ {about}"), hint)
 }
 
 async fn list(
@@ -268,6 +320,8 @@ async fn list(
         include_resolved: args.resolved,
         ..ListDriftFindingsRequest::default()
     };
+    let is_open = |found: &DriftFinding| found.resolution == DriftResolution::Unspecified as i32;
+    let mut has_open = false;
     pages::follow(&args.pages, options.output, console, async |page_size, page_token| {
         (request.page_size, request.page_token) = (page_size, page_token);
         let answer = client
@@ -277,9 +331,32 @@ async fn list(
                 async |mut stub: DriftStub, request| stub.list_drift_findings(request).await,
             )
             .await?;
+        has_open |= answer.findings.iter().any(is_open);
         Ok(ListPage::of(answer.findings, answer.next_page_token))
     })
-    .await
+    .await?;
+    match args.exit_code && has_open {
+        true => Err(differ("about these permissions", "`sharewarden drift show` shows one of them").into()),
+        false => Ok(()),
+    }
+}
+
+/// The open findings of shares that AWS has and the ledger does not, of all pages.
+pub(super) async fn unrecorded(
+    client: &Client,
+    mut request: ListDriftFindingsRequest,
+) -> Result<Vec<DriftFinding>, Stop> {
+    let mut found = Vec::new();
+    loop {
+        let call = async |mut stub: DriftStub, request| stub.list_drift_findings(request).await;
+        let answer = client.call(client.deadline(), request.clone(), call).await?;
+        let unrecorded = |finding: &DriftFinding| finding.difference() == DriftDifference::UnrecordedShare;
+        found.extend(answer.findings.into_iter().filter(unrecorded));
+        if answer.next_page_token.is_empty() {
+            return Ok(found);
+        }
+        request.page_token = answer.next_page_token;
+    }
 }
 
 async fn finding(client: &Client, share: &PermissionIds) -> Result<Option<DriftFinding>, Stop> {

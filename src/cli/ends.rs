@@ -23,14 +23,14 @@ use crate::{
 const UNTIL_FORMS: &str =
     "write a date, as in 2026-12-31, or a time with its zone, as in 2026-12-31T18:00:00+01:00 or 2026-12-31T17:00:00Z";
 
-/// The options of `grant` that end the share.
+/// The options of `grant` and `adopt` that end the share.
 #[derive(Debug, Clone, Default, Args)]
 pub struct EndArgs {
     /// End the share after this time, with a unit, such as 12h, 30d or 1w: 1s to 100y. It counts from the acceptance of the
     /// grant. The service then revokes the share [default: the share has no end]
     #[arg(
         id = "for", long = "for", value_name = "SPAN", value_parser = TtlArg::parse,
-        conflicts_with_all = ["until", "from_file"]
+        conflicts_with = "until"
     )]
     ttl: Option<TtlArg>,
     /// End the share at this time: a date, with whose end the share ends in the time zone of the service, or a time in RFC 3339

@@ -109,6 +109,10 @@ pub(super) fn of_reason(reason: ErrorReason) -> ErrorHint {
             Exit::NotPossible,
             "leave out the end of the share, or have the operator run `sharewarden finalize`",
         ),
+        R::NothingToAdopt => end(
+            Exit::NotPossible,
+            "`sharewarden drift list` shows what is open; `sharewarden grant` makes a share",
+        ),
         R::PolicySetNotFound => end(Exit::NotFound, "check the digest; entries have it as `policy_set`"),
         R::EntryNotFound => end(Exit::NotFound, "check --account and the index"),
         R::EntryArchived => end(

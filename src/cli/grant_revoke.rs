@@ -23,9 +23,29 @@ const REPLAYED: &str =
 const JOINED: &str = "note: another request had already started the same change; this request joined it";
 const VALID: &str = "note: the request is valid and permitted; nothing was changed (--validate-only)";
 
+/// What a grant is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GrantVerb {
+    /// It makes a share.
+    Grant,
+    /// It makes a share that AWS has and the ledger does not one of the service's.
+    Adopt,
+}
+
+impl GrantVerb {
+    /// The command that repeats it.
+    fn command(self) -> &'static str {
+        match self {
+            Self::Grant => "grant",
+            Self::Adopt => "drift adopt",
+        }
+    }
+}
+
 pub(super) async fn grant(
     options: &ClientOptions,
     client: &Client,
+    verb: GrantVerb,
     args: GrantRevokeArgs,
     end: EndArgs,
     console: &mut Console<'_>,
@@ -38,6 +58,7 @@ pub(super) async fn grant(
         shared_account_id: share.with.clone(),
         request_id: args.request_id.clone().unwrap_or_default(),
         validate_only: args.validate_only,
+        adopt: verb == GrantVerb::Adopt,
         ..(&args.justification).into()
     };
     let asked = end.end();
@@ -53,7 +74,7 @@ pub(super) async fn grant(
         args: &args,
         end: Some(&end),
     };
-    let answer = answer_or_failure(outcome, "grant", options, &repeated)?;
+    let answer = answer_or_failure(outcome, verb.command(), options, &repeated)?;
     if options.output == Output::Json {
         console.print_json(&answer)?;
     } else {
@@ -114,7 +135,7 @@ pub(super) async fn revoke(
 fn print(console: &mut Console<'_>, permission: Option<&SharePermission>, change: Option<&Change>) -> Result<(), Stop> {
     match (permission, change) {
         (permission, Some(change)) => console.print(render::changed(permission, change, console.view())),
-        (Some(permission), None) => console.print(render::permission(permission, console.view())),
+        (Some(permission), None) => console.print(render::permission(permission, None, console.view())),
         (None, None) => Ok(()),
     }
 }

@@ -69,7 +69,7 @@ pub use changes::{ChangeStateFilter, ChangesArgs};
 pub use completions::{complete, completions};
 pub use console::{Console, colors_stdout, locale_is_utf8, terminal_width};
 pub use context::{ContextCommand, SetContextArgs};
-pub use drift::{DriftCommand, DriftListArgs, DriftScanArgs};
+pub use drift::{DriftAdoptArgs, DriftCommand, DriftListArgs, DriftScanArgs};
 pub use drift_baseline::{BaselineAccount, BaselineArgs, BaselineCommand};
 pub use ends::EndArgs;
 pub use environment::Environment;
@@ -79,7 +79,7 @@ pub use failure_json::{failure_in_json, usage_failure, wants_json};
 pub use health::HealthArgs;
 pub use help::{CONCEPTS, arrange_help, refuse_client_options, with_compact_help, with_examples};
 pub use images::ImagesArgs;
-pub use jobs::JobArgs;
+pub use jobs::{AdoptArgs, JobArgs};
 pub use list_args::TableArgs;
 pub use manual::manual;
 pub use options::{ClientOptions, Output, without_empty_variables};
@@ -125,6 +125,7 @@ async fn perform(options: &ClientOptions, command: ClientCommand, console: &mut 
         ClientCommand::Revoke(args) if args.all_recipients || args.all_images => {
             jobs::revoke(options, &args, console).await?;
         }
+        ClientCommand::Adopt(args) => jobs::adopt(options, args, console).await?,
         command => ask(options, command, console).await?,
     }
     console.flush()
@@ -136,7 +137,17 @@ async fn ask(options: &ClientOptions, command: ClientCommand, console: &mut Cons
     let client = connection::open(options).await?;
     console.watch_silence(client.silence());
     match command {
-        ClientCommand::Grant(args) => grant_revoke::grant(options, &client, args.one, args.end, console).await,
+        ClientCommand::Grant(args) => {
+            grant_revoke::grant(
+                options,
+                &client,
+                grant_revoke::GrantVerb::Grant,
+                args.one,
+                args.end,
+                console,
+            )
+            .await
+        }
         ClientCommand::Revoke(args) => grant_revoke::revoke(options, &client, args.one, console).await,
         ClientCommand::Get(args) => read::get(options, &client, args, console).await,
         ClientCommand::Why(args) => audit::why(options, &client, args, console).await,
@@ -149,6 +160,7 @@ async fn ask(options: &ClientOptions, command: ClientCommand, console: &mut Cons
         ClientCommand::Accounts(args) => access::accounts(options, &client, &args, console).await,
         ClientCommand::Audit(command) => audit::run(options, &client, command, console).await,
         ClientCommand::Checkpoint(args) => audit::checkpoint(options, &client, args, console).await,
+        ClientCommand::Adopt(args) => jobs::adopt(options, args, console).await,
         // `perform` has handled them, without credentials.
         ClientCommand::Health(args) => health::health(options, args, console).await,
         ClientCommand::Context(command) => context::run(options, command, console),

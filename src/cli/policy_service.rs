@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     domain::{
-        AccountId, Action, CredentialKind, Justification, PermissionKey, PolicyDigest, Principal, Timestamp,
+        AccountId, Action, Cause, CredentialKind, Justification, PermissionKey, PolicyDigest, Principal, Timestamp,
         decision::{Facts, ImageAttributes},
     },
     proto::v1::{
@@ -43,6 +43,8 @@ pub struct PolicyService {
 pub struct PolicyRequest {
     /// What it does.
     pub action: Action,
+    /// Why it would exist: a caller asks for it, or for an adoption.
+    pub cause: Cause,
     /// Which permission.
     pub key: PermissionKey,
     /// The reason and the ticket.
@@ -223,6 +225,7 @@ impl PolicyService {
 fn explain_request(request: PolicyRequest) -> ExplainPolicyRequest {
     let PolicyRequest {
         action,
+        cause,
         key,
         justification,
         expire_time,
@@ -252,6 +255,7 @@ fn explain_request(request: PolicyRequest) -> ExplainPolicyRequest {
         principal: principal.map(|principal| principal.to_string()).unwrap_or_default(),
         credentials: credentials.iter().map(credential).collect(),
         expire_time: expire_time.map(|end| timestamp(end.to_offset_date_time())),
+        adopt: cause == Cause::Adoption,
     }
 }
 

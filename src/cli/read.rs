@@ -32,7 +32,11 @@ pub(super) async fn get(
         })
         .await?;
     match (&answer.permission, options.output) {
-        (Some(permission), Output::Table) => console.print(render::permission(permission, console.view())),
+        (Some(permission), Output::Table) => console.print(render::permission(
+            permission,
+            answer.last_look.as_ref(),
+            console.view(),
+        )),
         _ => console.print_json(&answer),
     }
 }

@@ -10,15 +10,15 @@ use super::{
     view::View,
 };
 use crate::proto::v1::{
-    Attempt, Authentication, Change, ChangeProgress, CredentialKind, Decision, ErrorReason, SharePermission,
-    attempt::Classification, change, share_permission::State,
+    Access, Attempt, Authentication, Change, ChangeProgress, CredentialKind, Decision, ErrorReason, LastLook,
+    SharePermission, attempt::Classification, change, share_permission::State,
 };
 
 /// The columns of calls to AWS that a narrow terminal does without, the first one first.
 const DISPENSABLE: &[&str] = &["AWS REQUEST ID", "STARTED", "CALL TO AWS", "ERROR CODE"];
 
-/// One permission.
-pub(super) fn permission(permission: &SharePermission, view: &View) -> String {
+/// One permission, with what AWS was last seen to hold.
+pub(super) fn permission(permission: &SharePermission, look: Option<&LastLook>, view: &View) -> String {
     let mut rows = vec![
         ("Account", one_line(&permission.account_id).into()),
         ("Region", one_line(&permission.region).into()),
@@ -35,7 +35,21 @@ pub(super) fn permission(permission: &SharePermission, view: &View) -> String {
         ("Created", Cell::Time(permission.create_time)),
         ("Updated", Cell::Time(permission.update_time)),
     ]);
+    rows.extend(look_rows(look));
     table::pairs(rows, view)
+}
+
+/// When AWS was last looked at, and what it showed.
+pub(super) fn look_rows(look: Option<&LastLook>) -> TableRow {
+    let Some(look) = look else { return TableRow::new() };
+    let showed = match look.access() {
+        Access::Unspecified => "not told: the permission was being changed, or has changed since".to_owned(),
+        _ => access(look.access),
+    };
+    vec![
+        ("Last look at AWS", Cell::Time(look.look_time)),
+        ("AWS showed", showed.into()),
+    ]
 }
 
 /// One change, and its calls to AWS.

@@ -20,6 +20,8 @@ pub(super) struct Banner<'a> {
     pub(super) database_url: String,
     pub(super) folder: &'a Path,
     pub(super) ephemeral: bool,
+    /// True if an image is shared past the service.
+    pub(super) has_drift: bool,
     pub(super) key: VerifierKey,
 }
 
@@ -103,6 +105,12 @@ Then try, in this order:
   psql \"$DATABASE_URL\" -c 'SELECT log_index, kind, principal, aws_request_id FROM audit_entry ORDER BY account_id, log_index'
 "
         )?;
+        if self.has_drift {
+            writeln!(
+                f,
+                "  # Somebody shared an image past the service. It is found within a minute.\n  sharewarden drift list"
+            )?;
+        }
         if !self.ephemeral {
             write!(
                 f,

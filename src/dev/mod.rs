@@ -57,6 +57,9 @@ pub struct DevOptions {
     /// Decide by the policies of this directory too (*.cedar). They are read again every second
     #[arg(long, value_name = "DIR")]
     policy: Option<PathBuf>,
+    /// Make no share past the service, so that the history begins empty
+    #[arg(long)]
+    no_drift: bool,
     /// Let pages of this web origin call by gRPC-Web, such as http://localhost:5173. May be given more than once
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<String>,
@@ -177,6 +180,7 @@ async fn run(
         database_url: cluster.url(postgres::DATABASE),
         folder: folder.path(),
         ephemeral: options.ephemeral,
+        has_drift: !options.no_drift,
         key,
     };
     if let Err(error) = banner.write_settings() {

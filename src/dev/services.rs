@@ -8,7 +8,7 @@ use std::{
 };
 
 use secrecy::{ExposeSecret, SecretString};
-use sharewarden_simulator::{self as simulator, Simulator};
+use sharewarden_simulator::{self as simulator, Simulator, SimulatorSettings};
 use tokio::{net::TcpListener, sync::mpsc};
 
 use super::{
@@ -31,6 +31,10 @@ const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9464)
 
 /// How often the files of --policy are read again: somebody waits for it.
 const RELOAD_EVERY: Duration = Duration::from_secs(1);
+
+/// The image that is shared past the service. No document speaks of it, and the service may share it with this account.
+const SHARED_IMAGE: &str = "wsi-ubuntu2204";
+const SHARED_WITH: &str = "210987654321";
 
 /// The running parts.
 pub(super) struct RunningServices {
@@ -61,6 +65,10 @@ impl RunningServices {
             // AWS takes minutes, and a person here watches.
             trail_delay_milliseconds: 2_000,
             ..simulator::sample()
+        };
+        let settings = match options.no_drift {
+            true => settings,
+            false => with_share_past_the_service(settings),
         };
         let simulator = Simulator::start(simulator_listener, settings)
             .await
@@ -142,6 +150,15 @@ async fn start_postgres(folder: &Path, progress: &mut StartProgress<'_>) -> Resu
     Ok(cluster?)
 }
 
+/// An image that is shared before the service runs, if the simulator has no state yet.
+fn with_share_past_the_service(mut settings: SimulatorSettings) -> SimulatorSettings {
+    let images = settings.images.iter_mut();
+    for image in images.filter(|image| image.image_id == SHARED_IMAGE) {
+        image.shared_with.insert(SHARED_WITH.to_owned());
+    }
+    settings
+}
+
 /// The simulator accepts any secret for an account that it has.
 fn credentials() -> BaseCredentials {
     BaseCredentials::Fixed {
@@ -191,6 +208,8 @@ fn config(
     );
     let mut config = Config::from_toml(&text)?;
     config.log.filter.clone_from(&options.log);
+    // As early as a difference can count. More comparisons would meet the faults that somebody tries.
+    config.drift.confirm_after = config.forwarder.late_effect_window;
     if options.policy.is_some() {
         config.policy.directory.clone_from(&options.policy);
         config.policy.reload_every = RELOAD_EVERY;

@@ -49,11 +49,14 @@ pub enum Cause {
     Expiry,
     /// AWS had a share that the ledger did not, and the account is configured so that such shares are revoked.
     Drift,
+    /// A caller asked to make a share that AWS already has one of the service's.
+    Adoption,
 }
 names!(Cause {
     Caller = "CALLER",
     Expiry = "EXPIRY",
-    Drift = "DRIFT"
+    Drift = "DRIFT",
+    Adoption = "ADOPTION"
 });
 
 /// The state of a change: `Pending`, then exactly one of the others.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     domain::{
-        AccountId, DriftBaselineBody, PermissionKey, Region,
+        AccountId, DriftBaselineBody, ImageId, PermissionKey, Region,
         transition::{Command, CommandReply},
     },
     store::{
@@ -12,6 +12,7 @@ use crate::{
         drift::{
             baselines::{self, BaselineStatus},
             findings::{self, AttributedFinding, FindingFilter},
+            images::DriftImage,
             requests::{self, RequestedScan, ScanProgress},
         },
     },
@@ -32,6 +33,9 @@ pub enum DriftError {
     /// The schema still admits builds that do not know baselines.
     #[error("no baseline can be confirmed yet")]
     BaselineNotAdmitted,
+    /// No scan has seen the image.
+    #[error("no scan has seen the image")]
+    ImageNotSeen,
     /// The store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -148,7 +152,20 @@ impl DriftQueries {
         }
     }
 
-    /// How far the scans are.
+    /// Asks for a look at one image.
+    ///
+    /// # Errors
+    /// [`DriftError`].
+    pub async fn look_now(&self, image: &DriftImage) -> Result<RequestedScan, DriftError> {
+        let is_served = |endpoint: &(AccountId, Region)| *endpoint == (image.account, image.region.clone());
+        if !self.endpoints.iter().any(is_served) {
+            return Err(DriftError::NotConfigured);
+        }
+        let requested = requests::request_look(&self.database, image).await?;
+        requested.ok_or(DriftError::ImageNotSeen)
+    }
+
+    /// How far the scans are, or the look at one image.
     ///
     /// # Errors
     /// [`DriftError::Store`].
@@ -156,8 +173,9 @@ impl DriftQueries {
         &self,
         account: Option<AccountId>,
         region: Option<&Region>,
+        image: Option<&ImageId>,
     ) -> Result<Vec<ScanProgress>, DriftError> {
-        Ok(requests::progress(&self.database, account, region).await?)
+        Ok(requests::progress(&self.database, account, region, image).await?)
     }
 
     /// Lists at most `size` findings that follow `after`.

@@ -9,7 +9,7 @@ use crate::{
         decision::{Facts, ImageAttributes},
         image::{Image, ReportedImage, Tags},
     },
-    policy::{self, FactAges, Mentions, Policy, PolicyQuery, PolicySet, PolicyVerdict},
+    policy::{self, FactAges, Mentions, Policy, PolicyAction, PolicyQuery, PolicySet, PolicyVerdict},
     telemetry::{FactKind, Instruments, PolicyOutcome},
     workspaces::WorkSpaces,
 };
@@ -78,7 +78,7 @@ async fn decide_in(
     time: Duration,
 ) -> Result<(Arc<PolicySet>, PolicyVerdict), AwsError> {
     let (set, query) = (policy.in_force(), PolicyQuery::of(intent, now()));
-    let (mentions, ages) = (set.mentions(intent.action), set.fact_ages(intent.action));
+    let (mentions, ages) = (set.mentions(query.asked()), set.fact_ages(query.asked()));
     if !mentions.is_about_image() {
         let verdict = set.decide(query);
         return Ok((set, verdict));
@@ -128,7 +128,7 @@ async fn decide_with_facts(
     let mut read = FactReads::default();
     let reading = async {
         loop {
-            let ages = set.fact_ages(intent.action);
+            let ages = set.fact_ages(PolicyAction::of_intent(intent));
             if read.has(needs, ages) {
                 return set;
             }
@@ -231,7 +231,7 @@ impl FactReads {
             expire_time: query.expire_time,
             ..self.facts()
         };
-        let facts = set.used_facts(query.action, facts);
+        let facts = set.used_facts(query.asked(), facts);
         set.decide(PolicyQuery {
             facts: Some(&facts),
             ..query

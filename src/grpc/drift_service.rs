@@ -12,6 +12,7 @@ use crate::{
     store::drift::{
         baselines::BaselineStatus,
         findings::{AttributedFinding, FindingFilter},
+        images::DriftImage,
         requests::{RequestedScan, ScanProgress},
     },
     telemetry::DriftRevocation,
@@ -80,9 +81,14 @@ impl DriftService for DriftApi {
     async fn scan_now(&self, request: Request<v1::ScanNowRequest>) -> Result<Response<v1::ScanNowResponse>, Status> {
         let caller = self.caller(&request)?;
         let request = request.get_ref();
-        let (account, region) = endpoint(&request.account_id, &request.region)?;
+        let asked = scope(&request.account_id, &request.region, &request.image_id)?;
         caller.reserve(SCANS_BYTES).await?;
-        let scans = self.queries.scan_now(account, region.as_ref());
+        let scans = async {
+            match &asked {
+                ScanScope::Image(image) => Ok(vec![self.queries.look_now(image).await?]),
+                ScanScope::Scans(account, region) => self.queries.scan_now(*account, region.as_ref()).await,
+            }
+        };
         let scans = answered(&caller, scans).await?;
         Ok(Response::new(v1::ScanNowResponse {
             scans: scans.into_iter().map(requested).collect(),
@@ -95,9 +101,13 @@ impl DriftService for DriftApi {
     ) -> Result<Response<v1::ListDriftScansResponse>, Status> {
         let caller = self.caller(&request)?;
         let request = request.get_ref();
-        let (account, region) = endpoint(&request.account_id, &request.region)?;
+        let asked = scope(&request.account_id, &request.region, &request.image_id)?;
         caller.reserve(SCANS_BYTES).await?;
-        let scans = answered(&caller, self.queries.scans(account, region.as_ref())).await?;
+        let (account, region, image) = match &asked {
+            ScanScope::Image(key) => (Some(key.account), Some(&key.region), Some(&key.image)),
+            ScanScope::Scans(account, region) => (*account, region.as_ref(), None),
+        };
+        let scans = answered(&caller, self.queries.scans(account, region, image)).await?;
         Ok(Response::new(v1::ListDriftScansResponse {
             scans: scans.into_iter().map(scan).collect(),
         }))
@@ -186,11 +196,29 @@ async fn answered<T>(caller: &Caller, answer: impl Future<Output = Result<T, Dri
     with_timeout(caller.timeout, answer, status::store_unavailable).await
 }
 
-fn endpoint(account: &str, region: &str) -> Result<(Option<AccountId>, Option<Region>), Status> {
+/// What a caller asks about: accounts and Regions, or one image.
+enum ScanScope {
+    Scans(Option<AccountId>, Option<Region>),
+    Image(DriftImage),
+}
+
+fn scope(account: &str, region: &str, image: &str) -> Result<ScanScope, Status> {
     let mut fields = FieldReader::default();
-    let account = fields.optional("account_id", account);
-    let region = fields.optional("region", region);
-    fields.finish(|| Some((account, region)))
+    if image.is_empty() {
+        let account = fields.optional("account_id", account);
+        let region = fields.optional("region", region);
+        return fields.finish(|| Some(ScanScope::Scans(account, region)));
+    }
+    let account = fields.required("account_id", account);
+    let region = fields.required("region", region);
+    let image = fields.required("image_id", image);
+    fields.finish(|| {
+        Some(ScanScope::Image(DriftImage {
+            account: account?,
+            region: region?,
+            image: image?,
+        }))
+    })
 }
 
 fn findings_of(request: &v1::ListDriftFindingsRequest) -> Result<(FindingFilter, PageQuery<PermissionKey>), Status> {
@@ -226,10 +254,11 @@ fn scan(scan: ScanProgress) -> v1::DriftScan {
         findings: scan.findings,
         complete_start_time: scan.complete.map(|(begun, _)| timestamp(begun)),
         complete_time: scan.complete.map(|(_, ended)| timestamp(ended)),
-        fail_time: scan.failure.as_ref().map(|(_, since)| timestamp(*since)),
+        fail_time: scan.failure.as_ref().and_then(|(_, since)| *since).map(timestamp),
         error_code: scan.failure.map(|(code, _)| code).unwrap_or_default(),
         trail_complete_time: scan.trail_complete_until.map(timestamp),
         trail_error_code: scan.trail_error_code.unwrap_or_default(),
+        look_time: scan.looked_at.map(timestamp),
     }
 }
 

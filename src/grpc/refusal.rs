@@ -155,7 +155,8 @@ fn code(reason: ErrorReason) -> Code {
         | ErrorReason::UpstreamRefused
         | ErrorReason::EntryArchived
         | ErrorReason::NotYetCovered
-        | ErrorReason::NotFinalized => Code::FailedPrecondition,
+        | ErrorReason::NotFinalized
+        | ErrorReason::NothingToAdopt => Code::FailedPrecondition,
         ErrorReason::ImageNotFound
         | ErrorReason::PermissionNotFound
         | ErrorReason::ChangeNotFound
@@ -211,6 +212,7 @@ fn retry_after(reason: ErrorReason) -> Option<Duration> {
         | ErrorReason::CheckpointNotFound
         | ErrorReason::PolicySetNotFound
         | ErrorReason::NotFinalized
+        | ErrorReason::NothingToAdopt
         | ErrorReason::LedgerTampered
         | ErrorReason::InvalidSignature
         | ErrorReason::Unimplemented

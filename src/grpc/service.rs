@@ -7,7 +7,7 @@ use tracing::Span;
 
 use crate::{
     changes::{ChangeService, CompletedChange, Error, Submission},
-    domain::{Action, Authentication, Cause, ChangeId, PermissionKey},
+    domain::{Action, Authentication, ChangeId, PermissionKey},
     policy::roles::Privilege,
     proto::v1::{self, share_permission_service_server::SharePermissionService},
 };
@@ -52,7 +52,7 @@ impl ShareService {
     ) -> Result<v1::GrantSharePermissionResponse, Status> {
         record_account(&request.key);
         let submission = Submission {
-            cause: Cause::Caller,
+            cause: request.cause,
             actor: caller.principal,
             authentication: Some(Arc::unwrap_or_clone(caller.authentication)),
             action,
@@ -116,9 +116,11 @@ impl SharePermissionService for ShareService {
         let caller = self.caller(&request)?;
         let key = parse::get(request.get_ref())?;
         record_account(&key);
-        let permission = with_timeout(caller.timeout, self.changes.get(key), status::store_unavailable).await?;
+        let read = async { tokio::try_join!(self.changes.get(key.clone()), self.changes.last_look(&key)) };
+        let (permission, look) = with_timeout(caller.timeout, read, status::store_unavailable).await?;
         Ok(Response::new(v1::GetSharePermissionResponse {
             permission: Some(present::permission(&permission)),
+            last_look: look.map(present::last_look),
         }))
     }
 
@@ -212,7 +214,7 @@ impl SharePermissionService for ShareService {
             }),
         };
         let submission = Submission {
-            cause: Cause::Caller,
+            cause: change.cause,
             actor: change.principal.unwrap_or_else(|| caller.principal.clone()),
             authentication,
             action: change.action,

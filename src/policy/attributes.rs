@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::domain::Action;
-
-use super::{parts, schema::PolicySchema, source::NamedPolicy};
+use super::{action::PolicyAction, parts, schema::PolicySchema, source::NamedPolicy};
 
 /// The names of attributes of entities and of the context. None: all.
 #[derive(Debug)]
@@ -19,7 +17,7 @@ impl ReadAttributes {
     /// Those that are read by policies that can match the action.
     pub(super) fn of<'a>(
         policies: impl IntoIterator<Item = &'a NamedPolicy>,
-        action: Action,
+        action: PolicyAction,
         schema: &PolicySchema,
     ) -> Self {
         let mut names = BTreeSet::new();

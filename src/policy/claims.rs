@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use cedar_policy::Policy;
 use serde_json::Value;
 
-use crate::domain::{Action, ClaimName, PolicyId, PrincipalPattern};
+use crate::domain::{ClaimName, PolicyId, PrincipalPattern};
 
 use super::{
+    action::PolicyAction,
     contents::Group,
     parts,
     problem::PolicyProblem,
@@ -46,7 +47,7 @@ impl PrincipalGroup {
 /// The claims that the policies speak of that can match the action: those that they read, and those of the groups that they name.
 pub(super) fn spoken_of<'a>(
     policies: impl Iterator<Item = &'a NamedPolicy>,
-    action: Action,
+    action: PolicyAction,
     schema: &PolicySchema,
     groups: &BTreeMap<String, Group>,
 ) -> BTreeSet<String> {

@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use crate::{config::ShareWith, domain::PolicyId};
 
 use super::{
+    action::PolicyAction,
     claims,
     contents::{Contents, Group},
     depth,
@@ -143,7 +144,7 @@ impl PolicySet {
 /// A policy that demands an age of facts, and speaks of none.
 fn needless_age(policy: &NamedPolicy) -> Option<PolicyProblem> {
     policy.max_fact_age?;
-    let mentions = schema::ASKED.map(|action| Mentions::of([policy], action, &PolicySchema::current()));
+    let mentions = PolicyAction::ALL.map(|action| Mentions::of([policy], action, &PolicySchema::current()));
     let rule = || {
         format!(
             "the policy {:?} has @max_fact_age and speaks of no fact about the image",

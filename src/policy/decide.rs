@@ -29,7 +29,7 @@ impl PolicySet {
     pub fn decide(&self, query: PolicyQuery<'_>) -> PolicyVerdict {
         // By what is recorded, so that the decision can be made again.
         let recorded = query.authentication.map(|known| Authentication {
-            claims: known.claims.only(self.claims_for(query.action)),
+            claims: known.claims.only(self.claims_for(query.asked())),
             credentials: known.credentials.clone(),
         });
         let may_read = self.may_read(query);
@@ -49,7 +49,7 @@ impl PolicySet {
         if let Some(message) = self.unknown_claim(query) {
             return self.verdict(query, Vec::new(), Some(message));
         }
-        let mentions = self.mentions(query.action);
+        let mentions = self.mentions(query.asked());
         // An absent fact could keep a forbid from matching. Without it, only a revoke may go on.
         if query.action == Action::Grant && mentions.caller && !query.has_credentials() {
             let fact = "how the caller was authenticated, which is not known: an older version accepted the change";
@@ -80,7 +80,7 @@ impl PolicySet {
     /// The facts about the image that the decision needs. None if the change is refused whatever they are: no permit can match,
     /// or a forbid that does not speak of them matches.
     pub fn needs(&self, query: PolicyQuery<'_>) -> Mentions {
-        let mentions = self.mentions(query.action);
+        let mentions = self.mentions(query.asked());
         if !mentions.is_about_image() {
             return mentions;
         }
@@ -100,13 +100,13 @@ impl PolicySet {
 
     /// The first claim of the caller that the policies for the action speak of, and about which nothing is known.
     pub fn lacks_claim(&self, query: PolicyQuery<'_>) -> Option<&str> {
-        let mut names = self.claims_for(query.action).iter().map(String::as_str);
+        let mut names = self.claims_for(query.asked()).iter().map(String::as_str);
         names.find(|name| query.caller().claim(name).is_none())
     }
 
     /// Why a change is refused if a claim is not known. Without it, a forbid could not match.
     fn unknown_claim(&self, query: PolicyQuery<'_>) -> Option<String> {
-        let (name, reason) = query.unknown_claim(self.claims_for(query.action))?;
+        let (name, reason) = query.unknown_claim(self.claims_for(query.asked()))?;
         Some(format!(
             "the policy needs to know the claim {name:?} of the caller, which is not known: {reason}"
         ))
@@ -129,7 +129,7 @@ impl PolicySet {
     fn asked(&self, query: PolicyQuery<'_>) -> Result<CedarQuery, String> {
         let account = query.key.account;
         if !self.recipients().contains_key(&account) {
-            let privilege = Privilege::from(query.action);
+            let privilege = Privilege::from(query.asked());
             return Err(match self.scope(query.caller(), privilege).covers(account) {
                 true => format!("account {account} is not configured"),
                 false => privilege.refusal(query.principal, Some(account)),
@@ -154,7 +154,7 @@ impl PolicySet {
     fn matches(&self, parts: &Parts, query: PolicyQuery<'_>, cedar: &CedarQuery) -> Matches {
         let satisfied = |effect| {
             let account = query.key.account;
-            parts.satisfied(effect, query.action, account, self.groups_with(account), cedar)
+            parts.satisfied(effect, query.asked(), account, self.groups_with(account), cedar)
         };
         Matches {
             permits: satisfied(Effect::Permit),
@@ -181,7 +181,7 @@ impl PolicySet {
         }
         if permits.ids.is_empty() {
             let account = query.key.account;
-            let mut message = Privilege::from(query.action).refusal(query.principal, Some(account));
+            let mut message = Privilege::from(query.asked()).refusal(query.principal, Some(account));
             let near = self.near.missing(query, self.groups_with(account), may_read, cedar);
             message.push_str(&near);
             return Some((forbids.ids.clone(), message));
@@ -201,7 +201,7 @@ impl PolicySet {
     fn verdict(&self, query: PolicyQuery<'_>, policies: Vec<PolicyId>, refusal: Option<String>) -> PolicyVerdict {
         let decision = Decision {
             decided_at: query.now,
-            facts: query.facts(self.mentions(query.action)),
+            facts: query.facts(self.mentions(query.asked())),
             policies,
             policy_set: self.digest(),
         };

@@ -65,7 +65,7 @@ pub(super) fn role_policy(binding: &RoleConfig) -> Option<ListPolicy> {
         Some(_) => format!("resource in {}", group(&id)),
         None => "resource".into(),
     };
-    let actions = "[Sharewarden::Action::\"grant\", Sharewarden::Action::\"revoke\"]";
+    let actions = "[Sharewarden::Action::\"grant\", Sharewarden::Action::\"revoke\", Sharewarden::Action::\"adopt\"]";
     let text = format!(
         "@id({})\n@says({})\npermit ({}, action in {actions}, {resource}){};",
         quoted(&id),
@@ -118,7 +118,8 @@ pub(super) fn recipients_policy(owner: AccountId, recipients: &BTreeSet<AccountI
     let says = format!("Images of account {owner} are shared with the accounts of its share_with only.");
     let text = format!(
         "@id({})\n@says({})\n\
-         forbid (principal, action == Sharewarden::Action::\"grant\", resource in Sharewarden::Account::\"{owner}\")\n\
+         forbid (principal, action in [Sharewarden::Action::\"grant\", Sharewarden::Action::\"adopt\"], \
+         resource in Sharewarden::Account::\"{owner}\")\n\
          unless {{ context.recipient in {} }};",
         quoted(&id),
         quoted(&says),

@@ -5,9 +5,8 @@ use std::{collections::BTreeSet, time::Duration};
 use cedar_policy::{Effect, Policy};
 use serde_json::{Value, json};
 
-use crate::domain::Action;
-
 use super::{
+    action::PolicyAction,
     parts,
     schema::PolicySchema,
     source::{MAX_FACT_AGE, NamedPolicy},
@@ -42,7 +41,7 @@ impl FactAges {
     /// The smallest that those of the policies demand that can match the action, for the facts that each of them speaks of.
     pub(super) fn of<'a>(
         policies: impl IntoIterator<Item = &'a NamedPolicy>,
-        action: Action,
+        action: PolicyAction,
         schema: &PolicySchema,
     ) -> Self {
         let mut ages = Self {
@@ -67,7 +66,7 @@ impl Mentions {
     /// What those of the policies speak of that can match the action.
     pub(super) fn of<'a>(
         policies: impl IntoIterator<Item = &'a NamedPolicy>,
-        action: Action,
+        action: PolicyAction,
         schema: &PolicySchema,
     ) -> Self {
         let mut mentions = Self::default();
@@ -134,7 +133,7 @@ impl Mentions {
 /// The keys of the tags that those of the policies read that can match the action. None if one of them computes a key.
 pub(super) fn tag_keys<'a>(
     policies: impl IntoIterator<Item = &'a NamedPolicy>,
-    action: Action,
+    action: PolicyAction,
     schema: &PolicySchema,
 ) -> Option<BTreeSet<String>> {
     let mut keys = BTreeSet::new();

@@ -2,6 +2,7 @@
 //!
 //! Changes are decided by policies in Cedar. [`lists`] makes policies of the role bindings and of the recipients of each account,
 //! [`files`] reads those of `policy.directory`, and [`compile`] checks both against the [`schema`] and makes a [`set`] of them.
+//! [`action`] says which action of the schema a change asks for.
 //! [`contents`] is its text, and makes the set of it again. [`decide`] decides: a grant needs a permit, and no forbid that
 //! matches. [`parts`] evaluates only what can match, [`attributes`] says what Cedar is given, [`mentions`] which facts it needs,
 //! [`claims`] which claims of the caller, and [`near`] what was missing. [`depth`] keeps out what could not be evaluated.
@@ -11,6 +12,7 @@
 //! [`Policy`] is a handle to the set in force, which can be replaced while the server runs. A change is decided twice, when it is
 //! accepted and before AWS is called, and the two decisions can differ.
 
+mod action;
 mod attributes;
 mod claims;
 mod compile;
@@ -37,6 +39,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use roles::{Privilege, Scope};
 
+pub use action::PolicyAction;
 pub use decision::PolicyVerdict;
 pub use files::PolicyFile;
 pub use lists::label;

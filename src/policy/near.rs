@@ -98,7 +98,7 @@ impl NearPermits {
         let account = query.key.account;
         let in_scope = self
             .scopes
-            .satisfied(Effect::Permit, query.action, account, groups, cedar);
+            .satisfied(Effect::Permit, query.asked(), account, groups, cedar);
         let (mut near, mut evaluated) = (Vec::new(), 0);
         for id in &in_scope.ids {
             let conditions = self.conditions.get(id).map_or(&[][..], Vec::as_slice);

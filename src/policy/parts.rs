@@ -8,11 +8,12 @@ use cedar_policy::{
     ResourceConstraint,
 };
 
-use crate::domain::{AccountId, Action, PolicyId};
+use crate::domain::{AccountId, PolicyId};
 
 use super::{
+    action::PolicyAction,
     query::CedarQuery,
-    schema::{self, EntityType, PolicySchema},
+    schema::{EntityType, PolicySchema},
 };
 
 /// Policies by what they can match.
@@ -23,7 +24,7 @@ pub(super) struct Parts(HashMap<Part, CedarSet>);
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Part {
     effect: Effect,
-    action: Action,
+    action: PolicyAction,
     owner: Owner,
 }
 
@@ -60,7 +61,7 @@ impl Parts {
     pub(super) fn satisfied<'a>(
         &self,
         effect: Effect,
-        action: Action,
+        action: PolicyAction,
         account: AccountId,
         groups: impl Iterator<Item = &'a str>,
         cedar: &CedarQuery,
@@ -90,18 +91,18 @@ pub(super) fn own_id(id: &cedar_policy::PolicyId) -> PolicyId {
 }
 
 /// The actions that a policy can match.
-pub(super) fn actions(policy: &CedarPolicy, schema: &PolicySchema) -> Vec<Action> {
+pub(super) fn actions(policy: &CedarPolicy, schema: &PolicySchema) -> Vec<PolicyAction> {
     let named = match policy.action_constraint() {
-        ActionConstraint::Any => return schema::ASKED.to_vec(),
+        ActionConstraint::Any => return PolicyAction::ALL.to_vec(),
         ActionConstraint::In(actions) => actions,
         ActionConstraint::Eq(action) => vec![action],
     };
-    let is_named = |action: &Action| {
-        let action = EntityType::Action.entity(schema::action_name(*action));
+    let is_named = |action: &PolicyAction| {
+        let action = EntityType::Action.entity(action.as_str());
         let groups = || schema.actions.ancestors(&action).into_iter().flatten().cloned();
         named.contains(&action) || groups().any(|group| named.contains(&group))
     };
-    schema::ASKED.into_iter().filter(is_named).collect()
+    PolicyAction::ALL.into_iter().filter(is_named).collect()
 }
 
 /// The owners whose images a policy can match.

@@ -10,11 +10,7 @@ use crate::domain::{
     decision::{Facts, ImageAttributes},
 };
 
-use super::{
-    Mentions, PolicySet,
-    attributes::ReadAttributes,
-    schema::{self, EntityType},
-};
+use super::{Mentions, PolicySet, action::PolicyAction, attributes::ReadAttributes, schema::EntityType};
 
 /// The principal that asks, with its claims.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +42,7 @@ pub struct PolicyQuery<'a> {
     pub action: Action,
     /// Which permission.
     pub key: &'a PermissionKey,
-    /// Why the change exists.
+    /// Why the change exists. An adoption is an action of its own.
     pub cause: Cause,
     /// What the principal says about it.
     pub justification: &'a Justification,
@@ -74,6 +70,11 @@ impl<'a> PolicyQuery<'a> {
             authentication: intent.authentication.as_ref(),
             facts: None,
         }
+    }
+
+    /// The action of the policies that is asked about.
+    pub fn asked(&self) -> PolicyAction {
+        PolicyAction::of(self.action, self.cause)
     }
 
     /// The principal of the query, with its claims.
@@ -155,10 +156,10 @@ impl CedarQuery {
         let owner = EntityType::Account.entity(key.account.as_str());
         let recipient = EntityType::Account.entity(key.shared_account.as_str());
         let image = EntityType::Image.entity(key.image.as_str());
-        let action = EntityType::Action.entity(schema::action_name(query.action));
+        let action = EntityType::Action.entity(query.asked().as_str());
 
         let tags = query.tags().into_iter().flatten();
-        let read = set.attributes(query.action);
+        let read = set.attributes(query.asked());
         let entities = [
             principal_entity(query.caller(), set, read)?,
             account(key.account, None, set, read)?,
@@ -176,7 +177,7 @@ impl CedarQuery {
             )?,
         ];
         let context = context(query, RestrictedExpression::new_entity_uid(recipient), set)?;
-        let known = set.schema.asked[query.action as usize].clone();
+        let known = set.schema.asked[query.asked() as usize].clone();
         Ok(Self {
             request: Request::new(asking, action, image, context, None)?,
             // Cheaper than all at once: Cedar then looks at the groups of these entities only.
@@ -260,7 +261,7 @@ fn context(
     recipient: RestrictedExpression,
     set: &PolicySet,
 ) -> Result<Context, Box<dyn std::error::Error>> {
-    let read = set.attributes(query.action);
+    let read = set.attributes(query.asked());
     let mut pairs = vec![("recipient".to_owned(), recipient)];
     if read.has("caller") {
         let credentials = query.authentication.iter().flat_map(|known| &known.credentials);
@@ -282,7 +283,7 @@ fn context(
     let times = [
         ("now", Some(query.now).filter(|_| read.has("now"))),
         // Only what is recorded.
-        ("end", query.expire_time.filter(|_| set.mentions(query.action).end)),
+        ("end", query.expire_time.filter(|_| set.mentions(query.asked()).end)),
     ];
     let times = times.into_iter();
     pairs.extend(times.filter_map(|(name, time)| Some((name.to_owned(), datetime(time?)))));

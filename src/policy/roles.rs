@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::{
     config::RoleConfig,
-    domain::{AccountId, Action, Principal},
+    domain::{AccountId, Principal},
 };
+
+use super::action::PolicyAction;
 
 pub use crate::config::Role;
 
@@ -18,6 +20,8 @@ pub enum Privilege {
     Revoke,
     /// Decide whether the service may revoke unrecorded shares without a caller.
     Decide,
+    /// Make a share that AWS already has one of the service's.
+    Adopt,
     /// Read permissions, changes, images and the history.
     Read,
     /// Export whole ledgers.
@@ -47,9 +51,12 @@ impl Role {
         match (self, privilege) {
             (Self::Viewer | Self::Operator | Self::Auditor, Privilege::Own)
             | (Self::Viewer | Self::Auditor, Privilege::Read)
-            | (Self::Operator, Privilege::Grant | Privilege::Revoke | Privilege::Decide)
+            | (Self::Operator, Privilege::Grant | Privilege::Revoke | Privilege::Adopt | Privilege::Decide)
             | (Self::Auditor, Privilege::Export | Privilege::Prove) => true,
-            (Self::Viewer | Self::Auditor, Privilege::Grant | Privilege::Revoke | Privilege::Decide)
+            (
+                Self::Viewer | Self::Auditor,
+                Privilege::Grant | Privilege::Revoke | Privilege::Adopt | Privilege::Decide,
+            )
             | (Self::Viewer, Privilege::Export | Privilege::Prove)
             | (Self::Operator, Privilege::Read | Privilege::Export | Privilege::Prove) => false,
         }
@@ -94,6 +101,7 @@ impl Privilege {
             Self::Grant => "grant",
             Self::Revoke => "revoke",
             Self::Decide => "decide about drift",
+            Self::Adopt => "adopt",
             Self::Read => "read",
             Self::Export => "export",
             Self::Prove => "ask for proofs",
@@ -102,11 +110,12 @@ impl Privilege {
     }
 }
 
-impl From<Action> for Privilege {
-    fn from(action: Action) -> Self {
+impl From<PolicyAction> for Privilege {
+    fn from(action: PolicyAction) -> Self {
         match action {
-            Action::Grant => Self::Grant,
-            Action::Revoke => Self::Revoke,
+            PolicyAction::Grant => Self::Grant,
+            PolicyAction::Revoke => Self::Revoke,
+            PolicyAction::Adopt => Self::Adopt,
         }
     }
 }
@@ -155,11 +164,29 @@ mod tests {
     fn roles_hold_exactly_their_privileges() {
         let allowed = |role: Role| {
             use Privilege as O;
-            [O::Grant, O::Revoke, O::Decide, O::Read, O::Export, O::Prove, O::Own]
-                .map(|privilege| role.allows(privilege))
+            [
+                O::Grant,
+                O::Revoke,
+                O::Adopt,
+                O::Decide,
+                O::Read,
+                O::Export,
+                O::Prove,
+                O::Own,
+            ]
+            .map(|privilege| role.allows(privilege))
         };
-        assert_eq!(allowed(Role::Viewer), [false, false, false, true, false, false, true]);
-        assert_eq!(allowed(Role::Operator), [true, true, true, false, false, false, true]);
-        assert_eq!(allowed(Role::Auditor), [false, false, false, true, true, true, true]);
+        assert_eq!(
+            allowed(Role::Viewer),
+            [false, false, false, false, true, false, false, true]
+        );
+        assert_eq!(
+            allowed(Role::Operator),
+            [true, true, true, true, false, false, false, true]
+        );
+        assert_eq!(
+            allowed(Role::Auditor),
+            [false, false, false, false, true, true, true, true]
+        );
     }
 }

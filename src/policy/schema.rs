@@ -4,9 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use cedar_policy::{Entities, EntityId, EntityTypeName, EntityUid, Schema};
 
-use crate::domain::Action;
-
-use super::problem::PolicyProblem;
+use super::{action::PolicyAction, problem::PolicyProblem};
 
 /// The schema, in the syntax of Cedar.
 pub const SCHEMA: &str = include_str!("sharewarden.cedarschema");
@@ -18,7 +16,7 @@ pub(super) struct PolicySchema {
     /// The actions with their groups.
     pub(super) actions: Entities,
     /// Each action that can be asked for, with its groups.
-    pub(super) asked: [Entities; ASKED.len()],
+    pub(super) asked: [Entities; PolicyAction::ALL.len()],
 }
 
 impl PolicySchema {
@@ -40,8 +38,8 @@ impl PolicySchema {
         let (parsed, _) = parsed.map_err(|error| problem(format!("cannot be read: {error}")))?;
         let actions = parsed.action_entities();
         let actions = actions.map_err(|error| problem(format!("has wrong groups of actions: {error}")))?;
-        let asked = ASKED.map(|action| {
-            let action = actions.get(&EntityType::Action.entity(action_name(action)));
+        let asked = PolicyAction::ALL.map(|action| {
+            let action = actions.get(&EntityType::Action.entity(action.as_str()));
             Entities::from_entities(action.cloned(), None).expect("one entity has no cycle")
         });
         Ok(Self { parsed, actions, asked })
@@ -79,17 +77,6 @@ impl EntityType {
     /// The entity of this type with this id.
     pub(super) fn entity(self, id: &str) -> EntityUid {
         EntityUid::from_type_name_and_id(self.name().clone(), EntityId::new(id))
-    }
-}
-
-/// The names of the actions that can be asked for.
-pub(super) const ASKED: [Action; 2] = [Action::Grant, Action::Revoke];
-
-/// The name of an action in policies.
-pub(super) fn action_name(action: Action) -> &'static str {
-    match action {
-        Action::Grant => "grant",
-        Action::Revoke => "revoke",
     }
 }
 

@@ -10,12 +10,13 @@ use jiff::tz::TimeZone;
 use crate::{
     config::{RoleConfig, ShareWith},
     domain::{
-        AccountId, Action, PolicyDigest, PolicyId, Timestamp,
+        AccountId, PolicyDigest, PolicyId, Timestamp,
         decision::{Facts, MAX_FACT_BYTES},
     },
 };
 
 use super::{
+    action::PolicyAction,
     attributes::ReadAttributes,
     claims::{self, PrincipalGroup},
     contents::Contents,
@@ -26,7 +27,7 @@ use super::{
     problem::PolicyProblem,
     query::PolicyCaller,
     roles::{self, Privilege, Scope},
-    schema::{ASKED, PolicySchema},
+    schema::PolicySchema,
     source::{NamedPolicy, PolicyOrigin, PolicySource},
     spoken::SpokenPolicies,
 };
@@ -41,13 +42,13 @@ pub struct PolicySet {
     pub(super) without_facts: Parts,
     pub(super) near: NearPermits,
     pub(super) spoken: SpokenPolicies,
-    mentions: [Mentions; ASKED.len()],
-    attributes: [ReadAttributes; ASKED.len()],
-    fact_ages: [FactAges; ASKED.len()],
+    mentions: [Mentions; PolicyAction::ALL.len()],
+    attributes: [ReadAttributes; PolicyAction::ALL.len()],
+    fact_ages: [FactAges; PolicyAction::ALL.len()],
     /// The keys of the tags that policies read, by action. None: all.
-    tag_keys: [Option<BTreeSet<String>>; ASKED.len()],
+    tag_keys: [Option<BTreeSet<String>>; PolicyAction::ALL.len()],
     /// The names of the claims that policies speak of, by action: those that they read, and those of the groups that they name.
-    claims: [BTreeSet<String>; ASKED.len()],
+    claims: [BTreeSet<String>; PolicyAction::ALL.len()],
     read_claims: BTreeSet<String>,
     pub(super) schema: Arc<PolicySchema>,
     roles: Vec<RoleConfig>,
@@ -99,14 +100,14 @@ impl PolicySet {
             parts: Parts::of(policies().map(|policy| policy.policy.clone()), &schema),
             without_facts: Parts::of(weakened, &schema),
             near: NearPermits::of(policies().filter(|policy| is_written(policy)), &schema),
-            fact_ages: ASKED.map(|action| FactAges::of(policies(), action, &schema)),
-            tag_keys: ASKED.map(|action| mentions::tag_keys(policies(), action, &schema)),
+            fact_ages: PolicyAction::ALL.map(|action| FactAges::of(policies(), action, &schema)),
+            tag_keys: PolicyAction::ALL.map(|action| mentions::tag_keys(policies(), action, &schema)),
             spoken: SpokenPolicies::of(policies()),
-            mentions: ASKED.map(|action| Mentions::of(policies(), action, &schema)),
-            attributes: ASKED.map(|action| ReadAttributes::of(policies(), action, &schema)),
+            mentions: PolicyAction::ALL.map(|action| Mentions::of(policies(), action, &schema)),
+            attributes: PolicyAction::ALL.map(|action| ReadAttributes::of(policies(), action, &schema)),
             roles,
             recipients: contents.recipients(),
-            claims: ASKED.map(|action| claims::spoken_of(policies(), action, &schema, &contents.groups)),
+            claims: PolicyAction::ALL.map(|action| claims::spoken_of(policies(), action, &schema, &contents.groups)),
             read_claims: policies().flat_map(|policy| claims::read_by(&policy.policy)).collect(),
             principal_groups: contents
                 .groups
@@ -140,18 +141,18 @@ impl PolicySet {
     }
 
     /// The facts that the policies for an action speak of. A grant is refused if one of them is not known.
-    pub fn mentions(&self, action: Action) -> Mentions {
+    pub fn mentions(&self, action: PolicyAction) -> Mentions {
         self.mentions[action as usize]
     }
 
     /// The attributes that the policies for an action read.
-    pub(super) fn attributes(&self, action: Action) -> &ReadAttributes {
+    pub(super) fn attributes(&self, action: PolicyAction) -> &ReadAttributes {
         &self.attributes[action as usize]
     }
 
     /// The facts that a decision about the action uses and records: without the tags that no policy reads. Facts that are too
     /// large for an entry are not known.
-    pub fn used_facts(&self, action: Action, mut facts: Facts) -> Facts {
+    pub fn used_facts(&self, action: PolicyAction, mut facts: Facts) -> Facts {
         if let (Some(tags), Some(keys)) = (&mut facts.tags, &self.tag_keys[action as usize]) {
             tags.retain(|key, _| keys.contains(key));
         }
@@ -167,7 +168,7 @@ impl PolicySet {
     }
 
     /// How old the facts may be by which the policies decide about an action.
-    pub fn fact_ages(&self, action: Action) -> FactAges {
+    pub fn fact_ages(&self, action: PolicyAction) -> FactAges {
         self.fact_ages[action as usize]
     }
 
@@ -245,7 +246,7 @@ impl PolicySet {
     }
 
     /// The names of the claims that the policies for an action speak of, by themselves or by a group.
-    pub(super) fn claims_for(&self, action: Action) -> &BTreeSet<String> {
+    pub(super) fn claims_for(&self, action: PolicyAction) -> &BTreeSet<String> {
         &self.claims[action as usize]
     }
 

@@ -4,14 +4,13 @@
 use cedar_policy::{Authorizer, Context, Entities, Policy, PolicySet as CedarSet, Request};
 use serde_json::{Value, json};
 
-use crate::domain::Action;
-
 use super::{
+    action::PolicyAction,
     attributes::ReadAttributes,
     lists, mentions,
     parts::own_id,
     query::{self, PolicyCaller},
-    schema::{self, EntityType},
+    schema::EntityType,
     set::PolicySet,
     source::NamedPolicy,
 };
@@ -46,7 +45,7 @@ impl PolicySet {
     /// A request of the caller about nothing in particular.
     fn asked_of(&self, caller: PolicyCaller<'_>) -> Option<(Request, Entities)> {
         let asking = EntityType::Principal.entity(caller.principal.as_str());
-        let action = EntityType::Action.entity(schema::action_name(Action::Grant));
+        let action = EntityType::Action.entity(PolicyAction::Grant.as_str());
         let image = EntityType::Image.entity("any");
         let request = Request::new(asking, action, image, Context::empty(), None).ok()?;
         let entities = Entities::from_entities(

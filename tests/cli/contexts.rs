@@ -60,6 +60,7 @@ impl Home {
 fn got() -> Answer {
     Answer::Get(GetSharePermissionResponse {
         permission: Some(permission(share_permission::State::Shared)),
+        last_look: None,
     })
 }
 

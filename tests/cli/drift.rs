@@ -191,3 +191,30 @@ async fn a_baseline_is_shown_confirmed_and_withdrawn_with_its_reason() {
     );
     assert_eq!(&*withdrawn.reason, "restored");
 }
+
+#[tokio::test]
+async fn a_look_at_one_image_ends_when_it_was_looked_at_and_nothing_is_left_to_confirm() {
+    let look = |look_time, unconfirmed| {
+        Answer::DriftScans(ListDriftScansResponse {
+            scans: vec![DriftScan {
+                account_id: "012345678901".into(),
+                region: "eu-central-1".into(),
+                images: 1,
+                unconfirmed,
+                // The next scan has begun.
+                images_left: 1,
+                look_time,
+                complete_start_time: time(500),
+                ..DriftScan::default()
+            }],
+        })
+    };
+    let answers = [requested(), look(time(99), 0), look(time(101), 1), look(time(102), 0)];
+    let service = Service::answering(answers).await;
+    let line = "drift scan -a 012345678901 -r eu-central-1 --image wsi-0123456789";
+    run(&service, line).await.ok();
+    let asked = service.asked();
+    assert_eq!(asked.len(), 4);
+    assert!(matches!(&asked[0], Asked::ScanNow(asked) if asked.image_id == "wsi-0123456789"));
+    assert!(matches!(&asked[3], Asked::DriftScans(asked) if asked.image_id == "wsi-0123456789"));
+}

@@ -10,6 +10,7 @@
 )]
 
 mod access;
+mod adopt;
 mod answers;
 mod audit_denials;
 mod audit_export;

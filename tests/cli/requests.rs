@@ -26,6 +26,7 @@ async fn grant_fills_every_field() {
         expire_time: None,
         ttl: None,
         expire_date: String::new(),
+        adopt: false,
     };
     assert_eq!(service.asked(), [Asked::Grant(expected)]);
 }
@@ -123,6 +124,7 @@ async fn reads_fill_every_field() {
     let service = Service::answering([
         Answer::Get(GetSharePermissionResponse {
             permission: Some(permission(share_permission::State::Shared)),
+            last_look: None,
         }),
         Answer::Change(GetChangeResponse {
             change: Some(change(change::State::Pending)),

@@ -15,6 +15,7 @@ const SHARE: &str = "012345678901/eu-central-1/wsi-0123456789";
 fn got() -> Answer {
     Answer::Get(GetSharePermissionResponse {
         permission: Some(permission(share_permission::State::Shared)),
+        last_look: None,
     })
 }
 

@@ -378,6 +378,7 @@ async fn a_time_says_how_long_ago_it_is_on_a_terminal() {
     };
     let one = GetSharePermissionResponse {
         permission: Some(one("a", 200)),
+        last_look: None,
     };
     let service = Service::answering([Answer::List(list), Answer::Get(one.clone()), Answer::Get(one)]).await;
     let ran = run_on_terminal(&service, 80, "list").await.ok();

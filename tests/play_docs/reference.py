@@ -139,7 +139,7 @@ class ReferencePlayer(Player):
         return self.outcome
 
     def serve(self):
-        self.session.start_dev()
+        self.session.start_dev(False)
         self.session.run(self.session.terminal(""), SETUP.strip())
 
     def example(self, step):

@@ -22,13 +22,16 @@ READY = "Ctrl-C stops"  # the last line of `sharewarden dev`
 READER = "/home/ann"
 PORTS = {"7443": "--listen", "7480": "--simulator-listen", "9464": "--admin-listen"}
 
-# `sharewarden` as the reader has it, except that `dev` has ports and data of this session.
+# `sharewarden` as the reader has it, except that `dev` has ports and data of this session. It makes no share past the service
+# unless the document says so: such a share comes into the history after half a minute.
 PROGRAM = """\
 [ "$1" = dev ] || exec -a sharewarden {program} "$@"
 shift
 data='--data-dir {home}/.local/share/sharewarden-dev'
 for argument; do [ "$argument" != --ephemeral ] || data=; done
-exec -a sharewarden {program} dev {listen} $data "$@"
+drift=--no-drift
+[ -z "$PLAY_WITH_DRIFT" ] || drift=
+exec -a sharewarden {program} dev {listen} $data $drift "$@"
 """
 
 
@@ -141,11 +144,11 @@ class Session:
                 self.run(terminal, command)
         self.exports.append(command)
 
-    def start_dev(self):
+    def start_dev(self, has_drift):
         """Starts a service that the document presumes, and exports what it tells its reader to, and the settings of psql."""
         dev = Terminal(self.columns, self.environment(), self.clone)
         self.hidden.append(dev)
-        dev.start("sharewarden dev --ephemeral")
+        dev.start(f"{'PLAY_WITH_DRIFT=yes ' if has_drift else ''}sharewarden dev --ephemeral")
         if dev.wait(SECONDS, lambda screen: any(READY in line for line in screen.lines())) is not None:
             raise DocumentError("dev has ended:\n" + "\n".join(self.printed(dev)))
         told = self.exports_of(dev)
@@ -236,7 +239,7 @@ class Player:
         """Plays a directive or a block."""
         name = getattr(part, "name", None)
         if name == "dev":
-            self.session.start_dev()
+            self.session.start_dev(part.argument == "with drift")
         elif name == "exports":
             self.session.exports_of(self.session.terminal(part.argument))
         elif name == "run" and part.argument.startswith("export "):

@@ -6,7 +6,8 @@ were printed. A block without a command is the further output of its terminal.
 
 Directives are HTML comments, `<!-- play: … -->`, one or more lines:
 
-    dev                   a service runs from here on, and the reader exports what it says
+    dev                   a service runs from here on, and the reader exports what it says; `dev with drift` has a share that
+                          was made past the service
     exports NAME          the reader exports what the screen of this terminal says
     run COMMAND           runs a command that the reader does not see; an export is for all terminals
     replace TEXT => TEXT  plays the second text where later commands have the first

@@ -142,6 +142,25 @@ async fn the_commands_that_dev_prints_work_and_dev_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn dev_has_a_share_that_was_made_past_the_service_and_finds_it_unless_it_is_told_not_to() {
+    let dev = Dev::start(&["--ephemeral"]).await;
+    let compared = dev.shell("sharewarden drift scan -a 444455556666 -o csv").await;
+    assert_eq!(compared.status.code(), Some(10), "{}", stderr(&compared));
+    let listed = dev.answer("sharewarden drift list").await;
+    assert!(
+        listed.contains("wsi-ubuntu2204") && listed.contains("UNRECORDED_SHARE"),
+        "{listed}"
+    );
+    dev.stop(Signal::INT).await;
+
+    let empty = Dev::start(&["--ephemeral", "--no-drift"]).await;
+    assert!(!empty.screen.iter().any(|line| line.contains("drift list")));
+    let compared = empty.shell("sharewarden drift scan").await;
+    assert!(compared.status.success(), "{}", stderr(&compared));
+    empty.stop(Signal::INT).await;
+}
+
+#[tokio::test]
 async fn dev_keeps_its_data_refuses_a_second_instance_and_stops_postgres_even_when_killed() {
     let folder = world_readable_folder();
     let arguments = ["--data-dir", folder.path().to_str().unwrap()];

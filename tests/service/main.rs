@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail so")]
 
 mod access;
+mod adoption;
 mod callers;
 mod changes;
 mod clocks;
@@ -19,6 +20,7 @@ mod grants;
 mod joining;
 mod late_calls;
 mod ledger;
+mod looks;
 mod maintenance;
 mod many_callers;
 mod outage;

@@ -1,16 +1,18 @@
 //! Observations of AWS, each rule as a short sequence of commands.
 
+use std::sync::Arc;
+
 use sharewarden::domain::{
     Access::{self, NotShared, Shared},
-    Cause,
+    Action, Cause,
     DriftDifference::{MissingShare, UnrecordedShare},
     DriftResolution::{Accepted, Adopted, Gone, Restored, Revoked},
-    EntryBody, Observation, PermissionStamp,
+    EntryBody, Intent, Observation, PermissionStamp,
     transition::{AccountState, Command, CommandReply, TransitionContext, WorkOutcome},
 };
 
 use crate::{
-    fixtures::{change, ending, event, key, revoke_of_unrecorded, scan, start},
+    fixtures::{change, ending, event, intent, key, revoke_of_unrecorded, scan, start},
     regressions::{FIRST, WINDOW, at, new_account, open, reloaded, settle, settle_after, unresolved_call},
 };
 
@@ -217,6 +219,94 @@ fn a_change_that_fails_leaves_the_finding_open() {
             .finding(&key(0))
             .is_some_and(|finding| finding.resolved.is_none())
     );
+}
+
+/// The request to adopt the share of `key(0)`.
+fn adoption(number: u64) -> Intent {
+    Intent {
+        cause: Cause::Adoption,
+        ..(*intent(number, number, key(0), Action::Grant, 0)).clone()
+    }
+}
+
+fn adopt(number: u64) -> Command {
+    Command::Open(Arc::new(adoption(number)))
+}
+
+#[test]
+fn an_adoption_is_accepted_only_while_an_unrecorded_share_is_open() {
+    let mut account = new_account();
+    assert_eq!(account.apply(adopt(1), &at(1)), CommandReply::NothingToAdopt);
+    assert!(account.effects().is_nothing());
+    observe(&mut account, Shared, 10);
+    let CommandReply::Opened(opened) = account.apply(adopt(1), &at(20)) else {
+        panic!("{:?}", account.effects())
+    };
+    assert_eq!(opened.change.intent.cause, Cause::Adoption);
+    account.apply(settle(FIRST, 1, WorkOutcome::Succeeded), &at(21));
+    let resolved = account.finding(&key(0)).and_then(|finding| finding.resolved).unwrap();
+    assert_eq!((resolved.resolution, resolved.change_id), (Adopted, Some(change(1))));
+    assert_eq!(
+        account.apply(adopt(3), &at(30)),
+        CommandReply::NothingToAdopt,
+        "it is adopted"
+    );
+    let CommandReply::Replayed(_) = account.apply(again(1), &at(31)) else {
+        panic!("a repeated request gets its first answer")
+    };
+
+    let mut missing = shared();
+    observe(&mut missing, NotShared, 10);
+    let reply = missing.apply(adopt(3), &at(20));
+    assert_eq!(
+        reply,
+        CommandReply::NothingToAdopt,
+        "the ledger has it, and AWS does not"
+    );
+}
+
+/// The request of `adopt`, sent again: it would be another change.
+fn again(number: u64) -> Command {
+    let first = adoption(number);
+    Command::Open(Arc::new(Intent {
+        change_id: change(100 + number),
+        ..first
+    }))
+}
+
+/// The policy decides about an adoption in another way than about a grant, also before the call.
+#[test]
+fn an_adoption_and_a_grant_do_not_join_each_other() {
+    for [first, second] in [[open(1), adopt(3)], [adopt(1), open(3)]] {
+        let mut account = new_account();
+        observe(&mut account, Shared, 10);
+        account.apply(first, &at(20));
+        let CommandReply::Opened(opened) = account.apply(second, &at(21)) else {
+            panic!("{:?}", account.effects())
+        };
+        assert_eq!(opened.change.id(), change(3));
+    }
+    let mut account = new_account();
+    observe(&mut account, Shared, 10);
+    account.apply(adopt(1), &at(20));
+    assert!(matches!(account.apply(adopt(3), &at(21)), CommandReply::Joined(_)));
+}
+
+/// P15.
+#[test]
+fn while_older_builds_may_run_no_adoption_is_accepted_and_no_refusal_of_one_recorded() {
+    let older = TransitionContext {
+        knows_adoptions: false,
+        ..at(20)
+    };
+    let mut account = new_account();
+    observe(&mut account, Shared, 10);
+    let size = account.effects().entries.len();
+    assert_eq!(account.apply(adopt(1), &older), CommandReply::AdoptionsNotAdmitted);
+    let deny = Command::Deny(Arc::new(adoption(1)), "no".into());
+    assert_eq!(account.apply(deny.clone(), &older), CommandReply::AdoptionsNotAdmitted);
+    assert_eq!(account.effects().entries.len(), size);
+    assert!(matches!(account.apply(deny, &at(21)), CommandReply::Denied(..)));
 }
 
 #[test]

@@ -81,7 +81,7 @@ proptest! {
                     opened += 1;
                 }
             }
-            let context = TransitionContext { now: clock, knows_ends: true, knows_drift: true, knows_drift_revokes: true, knows_trail: true, replica: replica(owner), lease_for: LEASE, late_effect_window: WINDOW };
+            let context = TransitionContext { now: clock, knows_ends: true, knows_drift: true, knows_drift_revokes: true, knows_trail: true, knows_adoptions: true, replica: replica(owner), lease_for: LEASE, late_effect_window: WINDOW };
             let mut account = database.load(&batch);
             for command in batch {
                 account.apply(command, &context);

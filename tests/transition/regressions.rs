@@ -22,6 +22,7 @@ pub(crate) fn at(seconds: u64) -> TransitionContext {
         knows_drift: true,
         knows_drift_revokes: true,
         knows_trail: true,
+        knows_adoptions: true,
         now: start() + Duration::from_secs(seconds),
         replica: replica(1),
         lease_for: Duration::from_secs(10),

@@ -65,6 +65,10 @@ impl<'a> ReplyChecks<'a> {
         let entries = account.effects().entries.len();
         let open_finding = touched.and_then(|key| account.finding(key)).cloned();
         let open_finding = open_finding.filter(|finding| finding.resolved.is_none());
+        // What AWS was found to have and the ledger does not.
+        let unrecorded = open_finding
+            .as_ref()
+            .is_some_and(|finding| finding.difference == DriftDifference::UnrecordedShare);
         let ends = match command {
             Command::End(intent, basis) => Some(self.ends_now(account, &intent.key, *basis, context.now)),
             _ => None,
@@ -72,7 +76,10 @@ impl<'a> ReplyChecks<'a> {
         let reply = account.apply(command.clone(), context);
         let silent = account.effects().entries.len() == entries && permission(account) == before;
         match command {
-            Command::Open(intent) => self.check_open(intent, newest.as_ref(), &reply, silent, context.now, breaches),
+            Command::Open(intent) => {
+                let known = (newest.as_ref(), unrecorded);
+                self.check_open(intent, known, &reply, silent, context.now, breaches);
+            }
             Command::Replay(intent) => self.check_replay(intent, &reply, silent, breaches),
             Command::End(intent, _) => {
                 let is_correct = match &reply {
@@ -174,17 +181,25 @@ impl<'a> ReplyChecks<'a> {
         }
     }
 
-    /// `newest` is the newest change of the permission, if it is in progress and can be joined.
+    /// `newest` is the newest change of the permission, if it is in progress and can be joined. `unrecorded`: there is a share to
+    /// adopt.
     fn check_open(
         &mut self,
         intent: &Arc<Intent>,
-        newest: Option<&Change>,
+        (newest, unrecorded): (Option<&Change>, bool),
         reply: &CommandReply,
         silent: bool,
         now: Timestamp,
         breaches: &mut Breaches,
     ) {
         let Some(earlier) = self.earlier(intent) else {
+            let adopts = |intent: &Intent| intent.cause == Cause::Adoption;
+            if adopts(intent) && !unrecorded {
+                let is_correct = *reply == CommandReply::NothingToAdopt && silent;
+                return breaches.check(OneChangePerRequestId, is_correct, || {
+                    format!("nothing to adopt {intent:?}: {reply:?}")
+                });
+            }
             if intent.end.is_some_and(|end| end.from(now) <= now) {
                 let is_correct = *reply == CommandReply::EndPassed && silent;
                 return breaches.check(OneChangePerRequestId, is_correct, || {
@@ -192,7 +207,9 @@ impl<'a> ReplyChecks<'a> {
                 });
             }
             let joined = newest.filter(|change| {
-                change.intent.action == intent.action && are_same_ends(change.expire_time(), intent.end, now)
+                change.intent.action == intent.action
+                    && adopts(&change.intent) == adopts(intent)
+                    && are_same_ends(change.expire_time(), intent.end, now)
             });
             let change_id = joined.map_or(intent.change_id, Change::id);
             let stored_intent = Intent {

@@ -10,8 +10,8 @@ use std::{
 };
 
 use sharewarden::domain::{
-    Access, Action, ConfirmationBody, EntryBody, Intent, Justification, Observation, PermissionKey, PermissionStamp,
-    ShareEnd, SharingEvent, Timestamp,
+    Access, Action, Cause, ConfirmationBody, EntryBody, Intent, Justification, Observation, PermissionKey,
+    PermissionStamp, ShareEnd, SharingEvent, Timestamp,
     transition::{Command, CommandReply, LONGEST_WAIT, TransitionContext, Work},
 };
 
@@ -253,7 +253,12 @@ impl World {
             1 => Some(ShareEnd::At(start() + Duration::from_secs(content))),
             _ => None,
         };
+        let cause = match content % 3 {
+            0 if action == Action::Grant => Cause::Adoption,
+            _ => Cause::Caller,
+        };
         Arc::new(Intent {
+            cause,
             end,
             ..Arc::unwrap_or_clone(asked)
         })
@@ -424,6 +429,7 @@ impl World {
             knows_drift: true,
             knows_drift_revokes: true,
             knows_trail: true,
+            knows_adoptions: true,
             replica: fixtures::replica(replica.number),
             lease_for: LEASE,
             late_effect_window: WINDOW,

@@ -234,6 +234,7 @@ impl ErrorClass {
             | R::EntryNotFound
             | R::PolicySetNotFound
             | R::NotFinalized
+            | R::NothingToAdopt
             | R::EntryArchived
             | R::CheckpointNotFound
             | R::NotYetCovered

@@ -98,4 +98,6 @@ pub enum CauseFilter {
     Expiry = Cause::Expiry as i32,
     /// An unrecorded share was found, and the service revoked it
     Drift = Cause::Drift as i32,
+    /// A caller adopted a share that AWS already had
+    Adoption = Cause::Adoption as i32,
 }

@@ -1,8 +1,9 @@
 //! Jobs: many grants or revokes with one command. First a table of what will happen and a question, then the changes, then a
 //! result for each share. The work is in [`crate::client::job`], which any program can use.
 //!
-//! Read `shares_file` for `grant --from-file`, then `row` for what is printed.
+//! Read `shares_file` for `grant --from-file` and `adopt` for `adopt`, then `row` for what is printed.
 
+mod adopt;
 mod row;
 mod shares_file;
 
@@ -30,6 +31,9 @@ use crate::{
     domain::{AccountId, ImageId, Region},
     proto::v1::RevokeSharePermissionRequest,
 };
+pub use adopt::AdoptArgs;
+use adopt::FirstSeen;
+pub(super) use adopt::adopt;
 use row::JobRow;
 use shares_file::FileDefaults;
 
@@ -42,6 +46,8 @@ const SHOWN_ERRORS: usize = 5;
 const AGAIN: &str = "run the same command again: it does what is left, and no change takes effect twice";
 
 const SOLVE: &str = "solve the causes before you run the command again";
+
+const LEFT: &str = "the others stay differences between AWS and the ledger: `sharewarden drift list` shows them";
 
 /// The options of a job.
 #[derive(Debug, Clone, Args)]
@@ -78,7 +84,7 @@ pub(super) async fn grant(
         ));
     }
     let client = open(options, console).await?;
-    run(options, &client, shares.grants, args, console).await
+    run(options, &client, (JobKind::Changes, shares.grants), args, console).await
 }
 
 /// `revoke --all-recipients` and `revoke --all-images`. The default account and Region do not narrow the job: a share that is
@@ -106,7 +112,7 @@ pub(super) async fn revoke(options: &ClientOptions, args: &RevokeArgs, console: 
         end: None,
     };
     let changes = client.shares(filter).await?.into_iter().map(revoke).collect();
-    run(options, &client, changes, &args.job, console).await
+    run(options, &client, (JobKind::Changes, changes), &args.job, console).await
 }
 
 /// Connects, and says what the job waits for.
@@ -144,11 +150,45 @@ impl JobArgs {
     }
 }
 
+/// What a job is for.
+enum JobKind {
+    /// Grants or revokes that somebody asks for.
+    Changes,
+    /// Adoptions. What is left then is a difference between AWS and the ledger.
+    Adoption(FirstSeen),
+}
+
+impl JobKind {
+    /// The rows, with what is told of jobs of this kind only.
+    fn rows(&self, mut rows: Vec<(JobRow, Option<Exit>)>, job: &ShareJob) -> Vec<(JobRow, Option<Exit>)> {
+        if let Self::Adoption(first_seen) = self {
+            for ((row, _), step) in rows.iter_mut().zip(job.steps()) {
+                row.first_seen_time = first_seen.get(&step.change.share).copied().flatten();
+            }
+        }
+        rows
+    }
+
+    /// The exit code and the hint of a job in which something is left to do or to solve.
+    fn left(&self, worst: Exit, may_end_otherwise: bool) -> (Exit, &'static str) {
+        let exit = match (self, worst) {
+            (Self::Changes, _) | (Self::Adoption(_), Exit::TryLater | Exit::Pending) => worst,
+            (Self::Adoption(_), _) => Exit::Drift,
+        };
+        let hint = match self {
+            _ if may_end_otherwise => AGAIN,
+            Self::Changes => SOLVE,
+            Self::Adoption(_) => LEFT,
+        };
+        (exit, hint)
+    }
+}
+
 /// Plans the job, asks, makes the changes and prints the results.
 async fn run(
     options: &ClientOptions,
     client: &Client,
-    changes: Vec<JobChange>,
+    (kind, changes): (JobKind, Vec<JobChange>),
     args: &JobArgs,
     console: &mut Console<'_>,
 ) -> Result<(), Stop> {
@@ -159,17 +199,17 @@ async fn run(
         .filter(|step| matches!(step.verdict, Verdict::Send))
         .count();
     if args.dry_run {
-        let rows = JobRow::planned(&job);
+        let rows = kind.rows(JobRow::planned(&job), &job);
         let exit = row::worst(rows.iter().filter_map(|(_, exit)| *exit));
         print(options, rows, console)?;
         console.note(format_args!("note: {} (--dry-run: nothing was sent)", summary(&job)));
-        return exit.map_or(Ok(()), |exit| Err(refused(exit).into()));
+        return exit.map_or(Ok(()), |exit| Err(refused(kind.left(exit, false).0).into()));
     }
     if to_send > 0 && !args.yes {
-        confirm(&job, console)?;
+        confirm(&kind, &job, console)?;
     }
     let report = perform(client, &job, to_send, console).await?;
-    conclude(options, &job, &report, console)
+    conclude(options, &kind, (&job, &report), console)
 }
 
 async fn plan(client: &Client, changes: Vec<JobChange>, console: &Console<'_>) -> Result<ShareJob, Stop> {
@@ -179,8 +219,8 @@ async fn plan(client: &Client, changes: Vec<JobChange>, console: &Console<'_>) -
 }
 
 /// Shows the beginning of the plan, and asks.
-fn confirm(job: &ShareJob, console: &mut Console<'_>) -> Result<(), Stop> {
-    let rows = JobRow::planned(job);
+fn confirm(kind: &JobKind, job: &ShareJob, console: &mut Console<'_>) -> Result<(), Stop> {
+    let rows = kind.rows(JobRow::planned(job), job);
     let shown: Vec<_> = rows.iter().take(SHOWN_ROWS).map(|(row, _)| row.row()).collect();
     let fit = Fit::Columns(JobRow::DISPENSABLE);
     let text = table::list(&shown, fit, console.view()).text;
@@ -247,8 +287,13 @@ fn deaf(error: &io::Error) -> Failure {
     Failure::new(Exit::General, what, "nothing was sent; run the command again")
 }
 
-fn conclude(options: &ClientOptions, job: &ShareJob, report: &Report, console: &mut Console<'_>) -> Result<(), Stop> {
-    let rows = JobRow::ended(job, &report.endings);
+fn conclude(
+    options: &ClientOptions,
+    kind: &JobKind,
+    (job, report): (&ShareJob, &Report),
+    console: &mut Console<'_>,
+) -> Result<(), Stop> {
+    let rows = kind.rows(JobRow::ended(job, &report.endings), job);
     let exit = row::worst(rows.iter().filter_map(|(_, exit)| *exit));
     let printed = print(options, rows, console);
     let count = |is: fn(&StepEnd) -> bool| report.endings.iter().filter(|ending| is(ending)).count();
@@ -277,7 +322,7 @@ fn conclude(options: &ClientOptions, job: &ShareJob, report: &Report, console: &
     } else {
         told
     };
-    let hint = if again { AGAIN } else { SOLVE };
+    let (exit, hint) = kind.left(exit, again);
     Err(Failure::new(exit, what, hint).into())
 }
 

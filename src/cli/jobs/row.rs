@@ -1,5 +1,6 @@
 //! A step of a job as a row: planned, or ended.
 
+use pbjson_types::Timestamp;
 use serde::Serialize;
 
 use crate::{
@@ -8,6 +9,7 @@ use crate::{
         error_hint,
         failure::{Exit, Failure},
         findings,
+        format::rfc3339,
         printer::ListItem,
         render,
         table::Cells,
@@ -41,7 +43,12 @@ pub(super) struct JobRow {
     /// Of a plan: what AWS's own rules say about the change.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     findings: Vec<String>,
+    /// Of an adoption: when AWS first showed the share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) first_seen_time: Option<Timestamp>,
 }
+
+const ADOPT: &str = "ADOPT";
 
 /// The results that a row can have.
 const PLANNED: &str = "PLANNED";
@@ -125,6 +132,7 @@ impl JobRow {
             action: match step.change.action {
                 JobAction::Grant => "GRANT",
                 JobAction::Revoke => "REVOKE",
+                JobAction::Adopt => ADOPT,
             },
             previous_state: step
                 .before
@@ -166,21 +174,27 @@ pub(super) fn worst(exits: impl Iterator<Item = Exit>) -> Option<Exit> {
 
 impl ListItem for JobRow {
     const NAME: &'static str = "shares";
-    const DISPENSABLE: &'static [&'static str] = &["CHANGE", "WAS", "ACTION", "REGION", "ACCOUNT"];
+    const DISPENSABLE: &'static [&'static str] = &["CHANGE", "WAS", "ACTION", "FIRST SEEN", "REGION", "ACCOUNT"];
 
     fn row(&self) -> TableRow {
-        vec![
+        let mut row = vec![
             ("ACCOUNT", self.account_id.clone().into()),
             ("REGION", self.region.clone().into()),
             ("IMAGE", Cell::Id(self.image_id.clone())),
             ("RECIPIENT", self.shared_account_id.clone().into()),
+        ];
+        if self.action == ADOPT {
+            row.push(("FIRST SEEN", Cell::Time(self.first_seen_time)));
+        }
+        row.extend([
             ("WAS", Cell::State(self.previous_state.clone())),
             ("ACTION", self.action.to_owned().into()),
             ("RESULT", Cell::State(self.result.to_owned())),
             ("CHANGE", Cell::Id(self.change_id.clone())),
             ("ERROR", Cell::Text(self.error.clone())),
             ("FINDINGS", Cell::Text(self.findings.join("; "))),
-        ]
+        ]);
+        row
     }
 
     fn record(&self) -> Result<Cells, Failure> {
@@ -196,6 +210,7 @@ impl ListItem for JobRow {
             ("change_id", self.change_id.clone()),
             ("error", self.error.clone()),
             ("findings", self.findings.join("; ")),
+            ("first_seen_time", rfc3339(self.first_seen_time.as_ref())),
         ])
     }
 }

@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::domain::{
-    Access, AccountId, Attempt, Change, ChangeFailure, ChangeId, ConfirmationBody, Decision, DenialsBody,
+    Access, AccountId, Attempt, Cause, Change, ChangeFailure, ChangeId, ConfirmationBody, Decision, DenialsBody,
     DriftBaselineBody, EventId, Intent, Observation, Permission, PermissionKey, Region, ReplicaId, RequestId,
     SharingEvent, Timestamp,
 };
@@ -72,6 +72,7 @@ impl Command {
         match self {
             Self::Open(intent) | Self::Replay(intent) | Self::Deny(intent, _) | Self::End(intent, _) => RequiredRows {
                 request: Some(intent.request_id),
+                finding: intent.cause == Cause::Adoption,
                 ..RequiredRows::permission(&intent.key)
             },
             Self::RevokeUnrecorded(intent, _) => RequiredRows {
@@ -215,6 +216,10 @@ pub enum CommandReply {
     EndPassed,
     /// The grant asks for an end, and the schema still admits builds that know no ends. Nothing was recorded.
     EndsNotAdmitted,
+    /// AWS was not found to have a share of the permission that the ledger does not have. Nothing was recorded.
+    NothingToAdopt,
+    /// The schema still admits builds that know no adoptions. Nothing was recorded.
+    AdoptionsNotAdmitted,
     /// The request id was used for other content, which this change answers.
     RequestIdReused(ChangeId),
     /// The refusal was recorded at this index, with this message.
@@ -279,6 +284,8 @@ pub struct TransitionContext {
     pub knows_drift_revokes: bool,
     /// True if every build that the schema admits knows events of CloudTrail. Before that, none is recorded.
     pub knows_trail: bool,
+    /// True if every build that the schema admits knows adoptions. Before that, none is accepted, and no refusal of one recorded.
+    pub knows_adoptions: bool,
     /// The replica that takes the leases.
     pub replica: ReplicaId,
     /// The duration of a lease. At most [`LONGEST_WAIT`].

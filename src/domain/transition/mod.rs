@@ -214,6 +214,9 @@ impl AccountState {
         if let Some(reply) = self.replay(&intent, context) {
             return reply;
         }
+        if let Some(reply) = self.cannot_adopt(&intent, context) {
+            return reply;
+        }
         if let Some(end) = intent.end {
             if !context.knows_ends {
                 return CommandReply::EndsNotAdmitted;
@@ -293,7 +296,10 @@ impl AccountState {
         let newest = permission.next.or(permission.current)?;
         let change = self.changes.get(&newest)?;
         let is_stuck = permission.in_doubt && !is_leased(permission, context);
-        (change.intent.action == intent.action && is_same_end(change, intent, context) && !is_stuck).then_some(newest)
+        // The policy is asked about an adoption in another way, also before the call.
+        let is_same_adoption = (change.intent.cause == Cause::Adoption) == (intent.cause == Cause::Adoption);
+        let is_same = change.intent.action == intent.action && is_same_adoption && is_same_end(change, intent, context);
+        (is_same && !is_stuck).then_some(newest)
     }
 
     /// Lets a request join a change. The work on the change is not affected.
@@ -336,6 +342,9 @@ impl AccountState {
         // A replay of an accepted request gets its first answer, whatever the policy says now.
         if let Some(reply) = self.replay(&intent, context) {
             return reply;
+        }
+        if intent.cause == Cause::Adoption && !context.knows_adoptions {
+            return CommandReply::AdoptionsNotAdmitted;
         }
         if let Some(end) = intent.end {
             // Older builds do not know ends.

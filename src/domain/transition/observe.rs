@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::domain::{
-    Access, ChangeId, DriftDifference, DriftFinding, DriftFoundBody, DriftObservedBody, DriftResolution,
+    Access, Cause, ChangeId, DriftDifference, DriftFinding, DriftFoundBody, DriftObservedBody, DriftResolution,
     DriftResolvedBody, EntryBody, Intent, Observation, Permission, PermissionKey, PermissionStamp, ResolvedDrift,
     ScanId, SharingEvent, Timestamp,
 };
@@ -103,6 +103,19 @@ impl AccountState {
         let index = self.record(EntryBody::DriftObserved(body), context);
         self.effects.events.push((event, index));
         CommandReply::EventRecorded(index)
+    }
+
+    /// Why the request is no adoption that can be accepted. None if it is none, or if AWS was found to have a share that the
+    /// ledger does not have.
+    pub(super) fn cannot_adopt(&self, intent: &Intent, context: &TransitionContext) -> Option<CommandReply> {
+        if intent.cause != Cause::Adoption {
+            return None;
+        }
+        if !context.knows_adoptions {
+            return Some(CommandReply::AdoptionsNotAdmitted);
+        }
+        let found = self.open_finding(&intent.key).map(|finding| finding.difference);
+        (found != Some(DriftDifference::UnrecordedShare)).then_some(CommandReply::NothingToAdopt)
     }
 
     /// Takes note of a change that has succeeded: what the ledger says from now on, and the end of a finding.

@@ -6,7 +6,7 @@ use tonic::Status;
 
 use crate::{
     domain::{
-        AccountId, Action, ChangeId, ChangeState, CredentialKind, Justification, PermissionKey, PermissionState,
+        AccountId, Action, Cause, ChangeId, ChangeState, CredentialKind, Justification, PermissionKey, PermissionState,
         Principal, Region, RequestId, ShareEnd, Timestamp, basis::MAX_TTL, image::Ownership,
     },
     policy::PolicySet,
@@ -30,6 +30,7 @@ const MAX_VALUES: usize = 100;
 /// A parsed grant or revoke.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ParsedChange {
+    pub(super) cause: Cause,
     pub(super) key: PermissionKey,
     pub(super) request_id: Option<RequestId>,
     pub(super) justification: Justification,
@@ -46,7 +47,7 @@ pub(super) struct ParsedList {
 
 /// Parses a grant or a revoke. Both have the same fields.
 macro_rules! change {
-    ($request:expr, $end:expr) => {{
+    ($request:expr, $cause:expr, $end:expr) => {{
         let (request, mut fields) = ($request, FieldReader::default());
         let key = fields.key(
             &request.account_id,
@@ -59,6 +60,7 @@ macro_rules! change {
         let end = $end(&mut fields);
         fields.finish(|| {
             Some(ParsedChange {
+                cause: $cause,
                 key: key?,
                 request_id,
                 justification: justification?,
@@ -75,11 +77,20 @@ pub(super) fn grant(
     policy: &PolicySet,
     now: Timestamp,
 ) -> Result<ParsedChange, Status> {
-    change!(request, |fields: &mut FieldReader| fields.end(request, policy, now))
+    change!(request, cause(request.adopt), |fields: &mut FieldReader| fields
+        .end(request, policy, now))
 }
 
 pub(super) fn revoke(request: &v1::RevokeSharePermissionRequest) -> Result<ParsedChange, Status> {
-    change!(request, |_: &mut FieldReader| None)
+    change!(request, Cause::Caller, |_: &mut FieldReader| None)
+}
+
+/// The cause of a change that a caller asks for.
+fn cause(adopt: bool) -> Cause {
+    match adopt {
+        true => Cause::Adoption,
+        false => Cause::Caller,
+    }
 }
 
 pub(super) fn get(request: &v1::GetSharePermissionRequest) -> Result<PermissionKey, Status> {
@@ -147,6 +158,7 @@ pub(super) fn list_changes(
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ParsedExplain {
     pub(super) action: Action,
+    pub(super) cause: Cause,
     pub(super) key: PermissionKey,
     pub(super) justification: Justification,
     /// None: the caller.
@@ -172,9 +184,13 @@ pub(super) fn explain(request: &v1::ExplainPolicyRequest) -> Result<ParsedExplai
     if expire_time.is_some() && action == Some(Action::Revoke) {
         fields.violate("expire_time", "must not be set for a revoke");
     }
+    if request.adopt && action == Some(Action::Revoke) {
+        fields.violate("adopt", "must not be set for a revoke");
+    }
     fields.finish(|| {
         Some(ParsedExplain {
             action: action?,
+            cause: cause(request.adopt),
             key: key?,
             justification: justification?,
             principal,

@@ -14,6 +14,7 @@ use crate::{
     proto::v1::{self, ErrorReason, attempt, change, finding, share_permission},
     store::{
         changes::{ChangeStatus, Progress},
+        drift::images::LastLook,
         reads::PermissionFilter,
     },
 };
@@ -146,6 +147,14 @@ pub(super) fn permission(permission: &domain::Permission) -> v1::SharePermission
         bases: permission.basis_in_effect().iter().map(basis).collect(),
         create_time: Some(timestamp(permission.created_at)),
         update_time: Some(timestamp(permission.updated_at)),
+    }
+}
+
+/// What AWS was last seen to hold.
+pub(super) fn last_look(look: LastLook) -> v1::LastLook {
+    v1::LastLook {
+        look_time: Some(timestamp(look.at)),
+        access: access(look.shown).into(),
     }
 }
 
@@ -350,6 +359,7 @@ pub(super) fn cause(cause: domain::Cause) -> v1::Cause {
         domain::Cause::Caller => v1::Cause::Caller,
         domain::Cause::Expiry => v1::Cause::Expiry,
         domain::Cause::Drift => v1::Cause::Drift,
+        domain::Cause::Adoption => v1::Cause::Adoption,
     }
 }
 

@@ -51,6 +51,10 @@ impl From<DriftError> for Refusal {
                 ErrorReason::NotFinalized,
                 "No baseline can be confirmed yet; have the operator run `sharewarden finalize`.",
             ),
+            DriftError::ImageNotSeen => Refusal::new(
+                ErrorReason::ImageNotFound,
+                "No comparison has seen this image; check the ids, or compare the whole account and Region.",
+            ),
             DriftError::Store(error) => store(&error),
             DriftError::Commit(error) => refusal(Error::Commit(error)),
         }
@@ -98,6 +102,19 @@ fn refusal(error: Error) -> Refusal {
             "Older versions of the service may still run, and know no ends of shares; leave out the end, or have the operator run \
              `sharewarden finalize`.",
         ),
+        Error::AdoptionsNotAdmitted => Refusal::new(
+            ErrorReason::NotFinalized,
+            "Older versions of the service may still run, and know no adoptions; have the operator run `sharewarden finalize`.",
+        ),
+        Error::NothingToAdopt(key) => Refusal::new(
+            ErrorReason::NothingToAdopt,
+            format!(
+                "AWS was not found to share image {} of account {} in Region {} with account {} past the service; \
+                 list the differences, or make a plain grant.",
+                key.image, key.account, key.region, key.shared_account
+            ),
+        )
+        .with_key(&key),
         Error::PermissionNotFound(key) => Refusal::new(
             ErrorReason::PermissionNotFound,
             format!(

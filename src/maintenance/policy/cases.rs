@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, fmt::Display, fs, path::Path, str::FromStr};
 
+use clap::ValueEnum;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use toml::{Spanned, value::Datetime};
 
@@ -27,7 +28,7 @@ pub(super) struct RequestCase {
     pub(super) credentials: Option<Vec<CredentialKind>>,
     /// None: not known.
     pub(super) claims: Option<Claims>,
-    pub(super) action: Action,
+    pub(super) action: AskedAction,
     pub(super) key: PermissionKey,
     pub(super) justification: Justification,
     pub(super) expire_time: Option<Timestamp>,
@@ -54,9 +55,9 @@ impl RequestCase {
         });
         ask(PolicyQuery {
             principal: &self.principal,
-            action: self.action,
+            action: self.action.action(),
             key: &self.key,
-            cause: Cause::Caller,
+            cause: self.action.cause(),
             justification: &self.justification,
             expire_time: self.expire_time,
             now: self.time,
@@ -142,7 +143,7 @@ struct RequestToml {
     principal: Option<RuledText<Principal>>,
     credentials: Option<Vec<RuledText<CredentialName>>>,
     claims: Option<BTreeMap<RuledName, ClaimToml>>,
-    action: Option<ActionToml>,
+    action: Option<AskedAction>,
     image: Option<RuledText<ImagePath>>,
     recipient: Option<RuledText<AccountId>>,
     reason: Option<RuledText<Reason>>,
@@ -163,7 +164,7 @@ struct CaseToml {
     principal: Option<RuledText<Principal>>,
     credentials: Option<Vec<RuledText<CredentialName>>>,
     claims: Option<BTreeMap<RuledName, ClaimToml>>,
-    action: Option<ActionToml>,
+    action: Option<AskedAction>,
     image: Option<RuledText<ImagePath>>,
     recipient: Option<RuledText<AccountId>>,
     reason: Option<RuledText<Reason>>,
@@ -195,11 +196,31 @@ enum ClaimToml {
     Several(Vec<String>),
 }
 
-#[derive(Clone, Copy, Deserialize)]
+/// The actions that can be asked for.
+#[derive(Debug, Clone, Copy, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
-enum ActionToml {
+pub(super) enum AskedAction {
     Grant,
     Revoke,
+    Adopt,
+}
+
+impl AskedAction {
+    /// What the change would do.
+    pub(super) fn action(self) -> Action {
+        match self {
+            Self::Grant | Self::Adopt => Action::Grant,
+            Self::Revoke => Action::Revoke,
+        }
+    }
+
+    /// Why it would exist.
+    pub(super) fn cause(self) -> Cause {
+        match self {
+            Self::Grant | Self::Revoke => Cause::Caller,
+            Self::Adopt => Cause::Adoption,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -236,7 +257,7 @@ impl CaseToml {
             principal: or(self.principal, &defaults.principal).ok_or_else(|| needed("principal"))?,
             credentials: credentials(self.credentials.as_deref().or(defaults.credentials.as_deref())),
             claims: self.claims.as_ref().or(defaults.claims.as_ref()).map(claims),
-            action: self.action.or(defaults.action).ok_or_else(|| needed("action"))?.into(),
+            action: self.action.or(defaults.action).ok_or_else(|| needed("action"))?,
             key: path.shared_with(recipient)?,
             justification: Justification {
                 reason: or(self.reason, &defaults.reason).ok_or_else(|| needed("reason"))?,
@@ -308,15 +329,6 @@ impl FactsToml {
             required_tenancy: self.tenancy.clone(),
             state: self.state.clone(),
         })
-    }
-}
-
-impl From<ActionToml> for Action {
-    fn from(action: ActionToml) -> Self {
-        match action {
-            ActionToml::Grant => Self::Grant,
-            ActionToml::Revoke => Self::Revoke,
-        }
     }
 }
 

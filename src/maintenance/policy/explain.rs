@@ -3,19 +3,19 @@
 
 use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
 
-use clap::{ArgGroup, ValueEnum};
+use clap::ArgGroup;
 
 use super::{
     BoxError, ResultPrinter, SetOptions,
-    cases::{self, CredentialName, ImagePath, RequestCase},
+    cases::{self, AskedAction, CredentialName, ImagePath, RequestCase},
     told,
 };
 use crate::{
     cli::{ClientOptions, PolicyRequest, PolicyService},
     clock::Clock,
     domain::{
-        AccountId, Action, Claim, ClaimName, Claims, ImageId, Invalid, Justification, PermissionKey, Principal, Reason,
-        Ticket, Timestamp, decision::ImageAttributes,
+        AccountId, Claim, ClaimName, Claims, ImageId, Invalid, Justification, PermissionKey, Principal, Reason, Ticket,
+        Timestamp, decision::ImageAttributes,
     },
 };
 
@@ -70,13 +70,6 @@ pub struct ExplainOptions {
     /// The file of the case
     #[arg(long, value_name = "FILE", requires = "case")]
     file: Option<PathBuf>,
-}
-
-/// The actions that can be asked for.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum AskedAction {
-    Grant,
-    Revoke,
 }
 
 /// The image of the command line.
@@ -161,7 +154,8 @@ impl ExplainOptions {
 
     fn service_request(&self, client: &ClientOptions) -> Result<PolicyRequest, BoxError> {
         Ok(PolicyRequest {
-            action: self.action.into(),
+            action: self.action.action(),
+            cause: self.action.cause(),
             key: self.key(client)?,
             justification: self.justification(),
             expire_time: self.until,
@@ -185,7 +179,7 @@ impl ExplainOptions {
             principal,
             credentials: (!credentials.is_empty()).then_some(credentials),
             claims: claims(self.claims),
-            action: self.action.into(),
+            action: self.action,
             key,
             justification,
             expire_time: self.until,
@@ -210,15 +204,6 @@ fn claim(text: &str) -> Result<(ClaimName, String), String> {
     let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE")?;
     let name = name.parse().map_err(|error: Invalid| error.to_string())?;
     Ok((name, value.to_owned()))
-}
-
-impl From<AskedAction> for Action {
-    fn from(action: AskedAction) -> Self {
-        match action {
-            AskedAction::Grant => Self::Grant,
-            AskedAction::Revoke => Self::Revoke,
-        }
-    }
 }
 
 /// What AWS reports, if anything is given. What is left out then is not known.

@@ -12,7 +12,7 @@ use crate::{
     cli::{Cell, ClientOptions, Console, PolicyService, TableRow},
     clock::Clock,
     domain::{AccountId, Action, Timestamp},
-    policy::{PolicySet, PolicyVerdict},
+    policy::{PolicyAction, PolicySet, PolicyVerdict},
 };
 
 /// Maximum requests that a table shows. They are in memory until all are known, because they share the widths of the columns.
@@ -141,7 +141,7 @@ impl ReplayReport {
 impl Replayed {
     fn of(recorded: RecordedDecision, set: &PolicySet) -> Self {
         let verdict = recorded.again(set);
-        let mentions = set.mentions(recorded.intent.action);
+        let mentions = set.mentions(PolicyAction::of_intent(&recorded.intent));
         let facts = &recorded.decision.facts;
         // Only a fact that was not recorded can be the reason for such a refusal: no policy decided.
         let is_open = recorded.intent.action == Action::Grant

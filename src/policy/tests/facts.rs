@@ -145,12 +145,12 @@ fn the_smallest_age_that_a_policy_demands_holds_for_the_facts_that_it_speaks_of(
         image: seconds(60),
         tags: std::time::Duration::from_millis(500),
     };
-    assert_eq!(set.fact_ages(Action::Grant), expected);
+    assert_eq!(set.fact_ages(PolicyAction::Grant), expected);
     let any = FactAges {
         image: seconds(60),
         tags: seconds(60),
     };
-    assert_eq!(set.fact_ages(Action::Revoke), any);
+    assert_eq!(set.fact_ages(PolicyAction::Revoke), any);
     let warnings: Vec<_> = set.warnings().iter().map(ToString::to_string).collect();
     assert_eq!(
         warnings,
@@ -179,15 +179,15 @@ fn only_tags_that_a_policy_reads_are_used_and_facts_that_no_entry_can_hold_are_n
     };
     let set = compiled(RELEASED);
     let keys = |facts: Facts| facts.tags.unwrap().into_keys().collect::<Vec<_>>();
-    assert_eq!(keys(set.used_facts(Action::Grant, tags("yes"))), ["release"]);
-    assert!(keys(set.used_facts(Action::Revoke, tags("yes"))).is_empty());
+    assert_eq!(keys(set.used_facts(PolicyAction::Grant, tags("yes"))), ["release"]);
+    assert!(keys(set.used_facts(PolicyAction::Revoke, tags("yes"))).is_empty());
     let computed = "@id(\"a\") permit (principal, action, resource) when { resource.hasTag(context.reason) };";
     assert_eq!(
-        keys(compiled(computed).used_facts(Action::Grant, tags("yes"))),
+        keys(compiled(computed).used_facts(PolicyAction::Grant, tags("yes"))),
         ["cost", "release"]
     );
 
-    let large = set.used_facts(Action::Grant, tags(&"x".repeat(5000)));
+    let large = set.used_facts(PolicyAction::Grant, tags(&"x".repeat(5000)));
     let asked = intent("build/7", Action::Grant, PARTNER);
     let verdict = set.decide(PolicyQuery {
         facts: Some(&large),
@@ -238,13 +238,13 @@ fn a_grant_is_refused_while_a_fact_that_the_set_mentions_is_not_known() {
             "@id(\"all\") permit (principal, action, resource);\n\
              @id(\"a\") forbid (principal, action, resource) when {{ {condition} }};"
         ));
-        assert_eq!(set.mentions(Action::Grant), expected, "{condition}");
+        assert_eq!(set.mentions(PolicyAction::Grant), expected, "{condition}");
         let is_known = expected == Mentions::default();
         assert_eq!(is_allowed(&set, "b", Action::Grant, PARTNER), is_known, "{condition}");
         assert!(is_allowed(&set, "b", Action::Revoke, PARTNER), "{condition}");
     }
     let set = set([binding("a*", Role::Operator, Some(ACCOUNT))]);
-    assert_eq!(set.mentions(Action::Grant), Mentions::default());
+    assert_eq!(set.mentions(PolicyAction::Grant), Mentions::default());
 }
 
 #[test]

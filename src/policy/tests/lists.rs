@@ -18,6 +18,60 @@ fn grants_are_allowed_to_listed_accounts_only_and_revokes_to_any() {
 }
 
 #[test]
+fn who_may_grant_may_adopt_and_with_listed_accounts_only() {
+    let set = set([binding("*", Role::Operator, None)]);
+    let adopted = decide_adoption(&set, LISTED);
+    assert!(
+        adopted.is_allowed() && ids(&adopted)[0].starts_with("roles.operator."),
+        "{adopted:?}"
+    );
+    let refused = decide_adoption(&set, STRANGER);
+    assert_eq!(ids(&refused), ["accounts.111122223333.share_with"]);
+}
+
+#[test]
+fn a_policy_of_a_file_that_names_grants_permits_no_adoption() {
+    let set = compiled("@id(\"g\") permit (principal, action == Sharewarden::Action::\"grant\", resource);");
+    assert!(is_allowed(&set, "tester", Action::Grant, PARTNER));
+    let refused = decide_adoption(&set, PARTNER);
+    let message = format!("tester may not adopt in account {ACCOUNT}: this needs the role operator");
+    assert_eq!(refused.refusal, Some(message));
+
+    let both = compiled(
+        "@id(\"a\") permit (principal, action == Sharewarden::Action::\"adopt\", resource) when { context.cause == \"ADOPTION\" };",
+    );
+    assert!(decide_adoption(&both, PARTNER).is_allowed());
+    assert!(!is_allowed(&both, "tester", Action::Grant, PARTNER));
+}
+
+/// As for a grant, an absent fact could keep a forbid from matching.
+#[test]
+fn an_adoption_needs_the_facts_that_its_policies_speak_of() {
+    let set = compiled(
+        "@id(\"a\") permit (principal, action == Sharewarden::Action::\"adopt\", resource);\n\
+         @id(\"f\") forbid (principal, action == Sharewarden::Action::\"adopt\", resource) when { resource.hasTag(\"secret\") };",
+    );
+    assert!(set.mentions(PolicyAction::Adopt).is_about_image());
+    assert!(!set.mentions(PolicyAction::Grant).is_about_image());
+    let refused = decide_adoption(&set, PARTNER);
+    assert!(
+        refused
+            .refusal
+            .as_deref()
+            .is_some_and(|said| said.contains("the tags of the image")),
+        "{refused:?}"
+    );
+}
+
+fn decide_adoption(set: &PolicySet, shared: &str) -> PolicyVerdict {
+    let adoption = Intent {
+        cause: Cause::Adoption,
+        ..intent("tester", Action::Grant, shared)
+    };
+    set.decide(PolicyQuery::of(&adoption, now()))
+}
+
+#[test]
 fn a_principal_without_the_operator_role_in_the_account_is_refused_with_the_reason() {
     let set = set([
         binding("reader", Role::Viewer, None),

@@ -140,6 +140,7 @@ async fn decide_and_save(
         knows_drift,
         knows_drift_revokes,
         knows_trail,
+        knows_adoptions,
     } = load(connection, commands).await?;
     let context = TransitionContext {
         now,
@@ -147,6 +148,7 @@ async fn decide_and_save(
         knows_drift,
         knows_drift_revokes,
         knows_trail,
+        knows_adoptions,
         replica: rules.replica,
         lease_for: rules.lease_for,
         late_effect_window: rules.late_effect_window,

@@ -43,6 +43,8 @@ pub(super) struct Loaded {
     pub(super) knows_drift_revokes: bool,
     /// True if every build that the schema admits knows events of CloudTrail.
     pub(super) knows_trail: bool,
+    /// True if every build that the schema admits knows adoptions.
+    pub(super) knows_adoptions: bool,
 }
 
 /// The first build that knows ends of shares.
@@ -55,6 +57,8 @@ const BUILD_WITH_DRIFT: i64 = 10;
 const BUILD_WITH_DRIFT_REVOKES: i64 = 13;
 /// The first build that knows events of CloudTrail.
 const BUILD_WITH_TRAIL: i64 = 12;
+/// The first build that knows adoptions.
+const BUILD_WITH_ADOPTIONS: i64 = 11;
 
 /// The rows that were found.
 #[derive(Default)]
@@ -71,6 +75,7 @@ struct Found {
     knows_drift: bool,
     knows_drift_revokes: bool,
     knows_trail: bool,
+    knows_adoptions: bool,
 }
 
 /// Loads the accounts, if the schema still admits this build. Inserts missing ledgers: an account may be new, and after a
@@ -105,6 +110,7 @@ pub(super) async fn load(connection: &mut PgConnection, commands: &[Command]) ->
         knows_drift: found.knows_drift,
         knows_drift_revokes: found.knows_drift_revokes,
         knows_trail: found.knows_trail,
+        knows_adoptions: found.knows_adoptions,
     })
 }
 
@@ -148,6 +154,7 @@ async fn read(connection: &mut PgConnection, commands: &[Command]) -> Result<Fou
     found.knows_drift = oldest_build >= BUILD_WITH_DRIFT;
     found.knows_drift_revokes = oldest_build >= BUILD_WITH_DRIFT_REVOKES;
     found.knows_trail = oldest_build >= BUILD_WITH_TRAIL;
+    found.knows_adoptions = oldest_build >= BUILD_WITH_ADOPTIONS;
     for row in &rows {
         let number: i64 = row.try_get(0)?;
         let index = usize::try_from(number - 1).ok().filter(|index| *index < ids.len());

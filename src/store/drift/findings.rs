@@ -44,6 +44,7 @@ fn attributed(rest: &str) -> String {
          {rest}"
     )
 }
+use super::BUILD_WITH_ADOPTIONS;
 
 /// Which findings to list. An absent field matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -58,6 +59,42 @@ pub struct FindingFilter {
     pub shared_account: Option<AccountId>,
     /// Also findings that are resolved.
     pub include_resolved: bool,
+}
+
+/// Whether a grant can adopt the share of a permission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Adoptable {
+    /// AWS was found to have a share that the ledger does not have.
+    Yes,
+    /// No such difference is open.
+    No,
+    /// The schema still admits builds that know no adoptions.
+    NotAdmitted,
+}
+
+/// Reads whether a grant can adopt the share of a permission. The transition decides it again.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn adoptable(database: &Database, key: &PermissionKey) -> Result<Adoptable, StoreError> {
+    let query = sqlx::query!(
+        r#"SELECT oldest_build >= $5 AS "is_admitted!", EXISTS (
+               SELECT FROM drift_finding
+               WHERE account_id = $1 AND region = $2 AND image_id = $3 AND shared_account_id = $4
+                   AND difference = 'UNRECORDED_SHARE' AND resolution IS NULL) AS "is_open!"
+           FROM build_admission"#,
+        key.account.as_str(),
+        key.region.as_str(),
+        key.image.as_str(),
+        key.shared_account.as_str(),
+        BUILD_WITH_ADOPTIONS,
+    );
+    let row = database.run(async |conn| query.fetch_one(conn).await).await?;
+    Ok(match (row.is_admitted, row.is_open) {
+        (false, _) => Adoptable::NotAdmitted,
+        (true, true) => Adoptable::Yes,
+        (true, false) => Adoptable::No,
+    })
 }
 
 /// Reads at most `limit` findings after `after`, ordered by their permissions.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    domain::{Access, AccountId, ImageId, PermissionStamp, Region, ScanId, Timestamp},
+    domain::{Access, AccountId, DriftDifference, ImageId, PermissionKey, PermissionStamp, Region, ScanId, Timestamp},
     store::{connection::Database, error::StoreError, rows},
 };
 
@@ -116,6 +116,58 @@ pub async fn known(database: &Database, key: &DriftImage) -> Result<ImageRecord,
     }
     let read_at = read_at.ok_or_else(|| StoreError::corrupt(TABLE, "the time is missing"))?;
     Ok(ImageRecord { read_at, recipients })
+}
+
+/// What a permission was last seen as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastLook {
+    /// A time before AWS was asked for all pages of the image's permissions, on the database's clock.
+    pub at: Timestamp,
+    /// What AWS showed. None if a change of the permission was in progress then, or followed.
+    pub shown: Option<Access>,
+}
+
+/// Reads what the last complete look at an image showed of one permission. None if there was no look.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn last_look(database: &Database, key: &PermissionKey) -> Result<Option<LastLook>, StoreError> {
+    let query = sqlx::query!(
+        r#"SELECT image.looked_at AS "looked_at!",
+             coalesce(permission.current_change_id IS NOT NULL OR permission.updated_at > image.looked_at
+                 OR permission.unresolved_call_until > image.looked_at, false) AS "is_changed!",
+             sighting.access AS "sighted?", finding.difference AS "found?",
+             EXISTS (
+                 SELECT FROM share_interval
+                 WHERE account_id = $1 AND region = $2 AND image_id = $3 AND shared_account_id = $4 AND end_index IS NULL
+             ) AS "is_recorded!"
+         FROM drift_image AS image
+         LEFT JOIN share_permission AS permission
+             ON (permission.account_id, permission.region, permission.image_id, permission.shared_account_id) = ($1, $2, $3, $4)
+         LEFT JOIN drift_sighting AS sighting
+             ON (sighting.account_id, sighting.region, sighting.image_id, sighting.shared_account_id) = ($1, $2, $3, $4)
+         LEFT JOIN drift_finding AS finding
+             ON (finding.account_id, finding.region, finding.image_id, finding.shared_account_id) = ($1, $2, $3, $4)
+                 AND finding.resolution IS NULL
+         WHERE image.account_id = $1 AND image.region = $2 AND image.image_id = $3 AND image.looked_at IS NOT NULL"#,
+        key.account.as_str(),
+        key.region.as_str(),
+        key.image.as_str(),
+        key.shared_account.as_str(),
+    );
+    let row = database.run(async |conn| query.fetch_optional(conn).await).await?;
+    let Some(row) = row else { return Ok(None) };
+    // A sighting is newer than a finding that is open. Without either, AWS showed what the ledger says.
+    let shown = match (row.sighted, row.found, row.is_recorded) {
+        (Some(access), _, _) => rows::named(TABLE, Access::parse, &access)?,
+        (None, Some(difference), _) => rows::named(TABLE, DriftDifference::parse, &difference)?.shown(),
+        (None, None, true) => Access::Shared,
+        (None, None, false) => Access::NotShared,
+    };
+    Ok(Some(LastLook {
+        at: Timestamp::new(row.looked_at),
+        shown: (!row.is_changed).then_some(shown),
+    }))
 }
 
 fn stamp(

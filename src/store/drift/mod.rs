@@ -17,3 +17,6 @@ pub mod trail;
 
 /// The first build that knows drift. An older one would leave a finding open when a change resolves it.
 const FIRST_BUILD: i64 = 10;
+
+/// The first build that knows adoptions. An older one cannot read the cause of such a change.
+const BUILD_WITH_ADOPTIONS: i64 = 11;

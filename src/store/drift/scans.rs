@@ -247,8 +247,9 @@ pub async fn complete(
     let query = sqlx::query!(
         r#"UPDATE drift_scan AS scan SET completed_scan_id = scan_id, completed_started_at = started_at,
              completed_at = statement_timestamp(), scan_id = NULL, started_at = NULL, is_requested = false,
-             next_step_at = CASE WHEN requested_at IS NULL THEN started_at + make_interval(secs => $4) ELSE statement_timestamp() END,
-             lease_owner = NULL, lease_expires_at = NULL, error_code = NULL, failed_at = NULL
+             next_step_at = CASE WHEN requested_at IS NULL AND look_requested_at IS NULL
+                 THEN started_at + make_interval(secs => $4) ELSE statement_timestamp() END,
+             look_requested_at = NULL, lease_owner = NULL, lease_expires_at = NULL, error_code = NULL, failed_at = NULL
          WHERE account_id = $1 AND region = $2 AND lease_owner = $3 AND scan_id IS NOT NULL
              AND NOT EXISTS (
                  SELECT FROM drift_image AS image
@@ -266,8 +267,8 @@ pub async fn complete(
     }))
 }
 
-/// Gives the lease back. The next step is due after `delay`, or now if a scan was asked for meanwhile. With an error code, the
-/// comparison does not get on, and the delay holds in any case.
+/// Gives the lease back. The next step is due after `delay`, or now if a scan or a look was asked for meanwhile. With an error
+/// code, the comparison does not get on, and the delay holds in any case.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -278,9 +279,9 @@ pub async fn release(
     error_code: Option<&str>,
 ) -> Result<(), StoreError> {
     let query = sqlx::query!(
-        "UPDATE drift_scan SET lease_owner = NULL, lease_expires_at = NULL,
-             next_step_at = CASE WHEN requested_at IS NOT NULL AND $5::text IS NULL THEN statement_timestamp()
-                 ELSE statement_timestamp() + make_interval(secs => $4) END,
+        "UPDATE drift_scan SET lease_owner = NULL, lease_expires_at = NULL, look_requested_at = NULL,
+             next_step_at = CASE WHEN coalesce(requested_at, look_requested_at) IS NOT NULL AND $5::text IS NULL
+                 THEN statement_timestamp() ELSE statement_timestamp() + make_interval(secs => $4) END,
              error_code = $5, failed_at = CASE WHEN $5::text IS NULL THEN NULL ELSE coalesce(failed_at, statement_timestamp()) END
          WHERE account_id = $1 AND region = $2 AND lease_owner = $3",
         scan.account.as_str(),

@@ -91,12 +91,14 @@ pub enum JobAction {
     Grant,
     /// Stop letting the recipient copy the image.
     Revoke,
+    /// Make a share that AWS has and the ledger does not one of the service's.
+    Adopt,
 }
 
 /// One change of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobChange {
-    /// Grant or revoke.
+    /// Grant, revoke or adopt.
     pub action: JobAction,
     /// Which share. A job should have each share once.
     pub share: ShareName,
@@ -104,7 +106,8 @@ pub struct JobChange {
     pub reason: String,
     /// The ticket, for the audit history: at most 128 characters; may be empty.
     pub ticket: String,
-    /// Of a grant: when the share ends. `None` for a share without an end. With a TTL, each run of the job renews the share.
+    /// Of a grant or an adoption: when the share ends. `None` for a share without an end. With a TTL, each run of a job of
+    /// grants renews the share.
     pub end: Option<GrantEnd>,
 }
 
@@ -220,8 +223,9 @@ async fn send(client: &Client, change: &JobChange, request_id: String, validate_
         }};
     }
     match change.action {
-        JobAction::Grant => {
+        JobAction::Grant | JobAction::Adopt => {
             let mut request = request!(GrantSharePermissionRequest, ..Default::default());
+            request.adopt = change.action == JobAction::Adopt;
             if let Some(end) = change.end.clone() {
                 end.set(&mut request);
             }

@@ -92,6 +92,7 @@ fn verdict(change: &JobChange, permission: Option<&SharePermission>, expire_time
             ends == expire_time && expire_time.is_some() == change.end.is_some()
         }
         (JobAction::Revoke, Some(State::NotShared)) => true,
+        // The service accepts an adoption only while the ledger has no share.
         _ => false,
     };
     if as_wanted { Verdict::Unchanged } else { Verdict::Send }

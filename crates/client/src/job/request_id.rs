@@ -28,6 +28,7 @@ pub fn request_id(principal: &str, change: &JobChange, before: Option<&SharePerm
     let (action, wanted) = match change.action {
         JobAction::Grant => ("GRANT", Access::Shared),
         JobAction::Revoke => ("REVOKE", Access::NotShared),
+        JobAction::Adopt => ("ADOPT", Access::Shared),
     };
     let from_generation = before.map_or(0, |permission| {
         let is_under_way = permission.state() == State::Pending && permission.desired() == wanted;
@@ -136,6 +137,7 @@ mod tests {
             changed(|_| ()),
             request_id("bob@example.com", &revoke(), None),
             changed(|it| it.action = JobAction::Grant),
+            changed(|it| it.action = JobAction::Adopt),
             changed(|it| it.share.account_id.push('1')),
             changed(|it| it.share.region.push('1')),
             changed(|it| it.share.image_id.push('1')),

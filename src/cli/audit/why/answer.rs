@@ -19,7 +19,7 @@ use crate::{
         text::{lines, one_line},
         view::View,
     },
-    proto::v1::{Access, Attempt, Change, SharePermission, attempt::Classification},
+    proto::v1::{Access, Attempt, Change, LastLook, SharePermission, attempt::Classification},
 };
 
 /// A policy that decided.
@@ -36,6 +36,8 @@ pub(super) struct ShareAnswer {
     pub(super) at: Option<Timestamp>,
     /// The permission now. None for a time in the past.
     pub(super) permission: Option<SharePermission>,
+    /// What AWS was last seen to hold. None for a time in the past, and without a look.
+    pub(super) last_look: Option<LastLook>,
     /// The newest change that is in progress now.
     pub(super) pending: Option<Change>,
     pub(super) history: ShareHistory,
@@ -127,6 +129,7 @@ impl ShareAnswer {
                 .as_ref()
                 .map(|change| ("Pending change", pending(change).into())),
         );
+        rows.extend(render::look_rows(self.last_look.as_ref()));
         rows
     }
 
@@ -198,6 +201,7 @@ impl ShareAnswer {
             "lastCall": called.and_then(|called| called.change.attempts.last()),
             "policies": policies.collect::<Vec<_>>(),
             "permission": self.permission,
+            "lastLook": self.last_look,
             "pendingChange": self.pending,
             "entries": proofs.collect::<Vec<_>>(),
         })

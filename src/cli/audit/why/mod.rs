@@ -31,7 +31,7 @@ use crate::{
     },
     domain::Decision,
     proto::v1::{
-        Change, ErrorReason, GetChangeRequest, GetSharePermissionRequest, SharePermission, audit_entry::Body,
+        Change, ErrorReason, GetChangeRequest, GetSharePermissionRequest, LastLook, SharePermission, audit_entry::Body,
         share_permission::State,
     },
 };
@@ -59,8 +59,8 @@ pub(in crate::cli) async fn why(
     let at = args.at.map(|at| at.resolve(now()));
     // Entries have times in microseconds, and the filter ends before this time.
     let until = at.map(|at| timestamp(at.checked_add(Duration::MICROSECOND).unwrap_or(at)));
-    let (history, permission) = match at {
-        Some(_) => (ShareHistory::read(client, &share, until).await?, None),
+    let (history, permission, last_look) = match at {
+        Some(_) => (ShareHistory::read(client, &share, until).await?, None, None),
         None => read_now(client, &share).await?,
     };
     let Some(last) = &history.last else {
@@ -77,6 +77,7 @@ pub(in crate::cli) async fn why(
         proofs: prover.prove(history.shown()).await?,
         share,
         permission,
+        last_look,
         pending,
         history,
         policies,
@@ -93,17 +94,20 @@ pub(in crate::cli) async fn why(
 }
 
 /// The history and the permission. Reads both again if they differ, because a change may have ended in between.
-async fn read_now(client: &Client, share: &PermissionIds) -> Result<(ShareHistory, Option<SharePermission>), Stop> {
-    let permission = permission(client, share).await?;
+async fn read_now(
+    client: &Client,
+    share: &PermissionIds,
+) -> Result<(ShareHistory, Option<SharePermission>, Option<LastLook>), Stop> {
+    let (permission, look) = permission(client, share).await?;
     let history = ShareHistory::read(client, share, None).await?;
     if history.is_as(&permission) {
-        return Ok((history, Some(permission)));
+        return Ok((history, Some(permission), look));
     }
-    let permission = self::permission(client, share).await?;
-    Ok((ShareHistory::read(client, share, None).await?, Some(permission)))
+    let (permission, look) = self::permission(client, share).await?;
+    Ok((ShareHistory::read(client, share, None).await?, Some(permission), look))
 }
 
-async fn permission(client: &Client, share: &PermissionIds) -> Result<SharePermission, Stop> {
+async fn permission(client: &Client, share: &PermissionIds) -> Result<(SharePermission, Option<LastLook>), Stop> {
     let PermissionIds {
         account,
         region,
@@ -118,7 +122,7 @@ async fn permission(client: &Client, share: &PermissionIds) -> Result<SharePermi
     };
     let ask = async |mut stub: ShareStub, request| stub.get_share_permission(request).await;
     let answer = client.call(client.deadline(), request, ask).await?;
-    Ok(answer.permission.unwrap_or_default())
+    Ok((answer.permission.unwrap_or_default(), answer.last_look))
 }
 
 /// The newest change that is in progress.

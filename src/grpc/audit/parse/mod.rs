@@ -156,6 +156,7 @@ impl FieldReader {
                 v1::Cause::Caller => Some(Cause::Caller),
                 v1::Cause::Expiry => Some(Cause::Expiry),
                 v1::Cause::Drift => Some(Cause::Drift),
+                v1::Cause::Adoption => Some(Cause::Adoption),
             }
         });
         each_once(Cause::ALL, &named)

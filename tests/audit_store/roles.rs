@@ -217,7 +217,7 @@ async fn a_reader_can_read_only_the_views() {
     .fetch_all(&store.pool)
     .await
     .unwrap();
-    assert_eq!(relations.iter().filter(|(_, is_view)| *is_view).count(), 9);
+    assert_eq!(relations.iter().filter(|(_, is_view)| *is_view).count(), 10);
     assert!(relations.len() > 20, "{relations:?}");
     for (relation, is_view) in relations {
         let select = format!("SELECT * FROM {relation}");

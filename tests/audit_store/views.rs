@@ -89,7 +89,7 @@ async fn the_documented_examples_run_and_the_views_are_correct() {
     for example in examples() {
         found.push(json(&stack.pool, &example).await);
     }
-    assert_eq!(found.len(), 9, "one example for each view");
+    assert_eq!(found.len(), 10, "one example for each view");
     let pool = &stack.pool;
     let entries =
         "SELECT kind, action, shared_account_id, ticket FROM reporting.entries ORDER BY account_id, log_index";

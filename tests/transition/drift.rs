@@ -8,7 +8,7 @@ use sharewarden::domain::{
     DriftDifference::{MissingShare, UnrecordedShare},
     DriftResolution::{Accepted, Adopted, Gone, Restored, Revoked},
     EntryBody, Intent, Observation, PermissionStamp,
-    transition::{AccountState, Command, CommandReply, TransitionContext, WorkOutcome},
+    transition::{AccountState, AdmittedBuilds, Command, CommandReply, TransitionContext, WorkOutcome},
 };
 
 use crate::{
@@ -296,7 +296,10 @@ fn an_adoption_and_a_grant_do_not_join_each_other() {
 #[test]
 fn while_older_builds_may_run_no_adoption_is_accepted_and_no_refusal_of_one_recorded() {
     let older = TransitionContext {
-        knows_adoptions: false,
+        admitted: AdmittedBuilds {
+            know_adoptions: false,
+            ..AdmittedBuilds::NEWEST
+        },
         ..at(20)
     };
     let mut account = new_account();
@@ -312,7 +315,10 @@ fn while_older_builds_may_run_no_adoption_is_accepted_and_no_refusal_of_one_reco
 #[test]
 fn while_older_builds_may_run_nothing_is_found() {
     let older = TransitionContext {
-        knows_drift: false,
+        admitted: AdmittedBuilds {
+            know_drift: false,
+            ..AdmittedBuilds::NEWEST
+        },
         ..at(10)
     };
     let mut account = new_account();
@@ -363,7 +369,10 @@ fn while_older_builds_are_admitted_nothing_is_revoked_without_a_caller() {
     let mut account = new_account();
     observe(&mut account, Shared, 10);
     let older = TransitionContext {
-        knows_drift_revokes: false,
+        admitted: AdmittedBuilds {
+            know_drift_revokes: false,
+            ..AdmittedBuilds::NEWEST
+        },
         ..at(20)
     };
     let reply = account.apply(revoke_of_unrecorded(7, key(0), 0), &older);
@@ -388,7 +397,10 @@ fn an_event_of_cloudtrail_is_recorded_once_in_a_batch_and_after_a_reload() {
 #[test]
 fn while_builds_may_run_that_know_no_events_none_is_recorded() {
     let older = TransitionContext {
-        knows_trail: false,
+        admitted: AdmittedBuilds {
+            know_trail: false,
+            ..AdmittedBuilds::NEWEST
+        },
         ..at(10)
     };
     let mut account = new_account();

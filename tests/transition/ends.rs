@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use sharewarden::domain::{
     Action::Grant,
     Basis, Cause, ChangeState, Intent, Permission, ShareEnd,
-    transition::{AccountState, Command, CommandReply, TransitionContext, WorkOutcome},
+    transition::{AccountState, AdmittedBuilds, Command, CommandReply, TransitionContext, WorkOutcome},
 };
 
 use crate::{
@@ -249,7 +249,10 @@ fn an_end_that_has_passed_is_refused_and_writes_nothing() {
 #[test]
 fn while_older_builds_may_run_no_end_is_accepted_and_no_basis_recorded() {
     let older = |second| TransitionContext {
-        knows_ends: false,
+        admitted: AdmittedBuilds {
+            know_ends: false,
+            ..AdmittedBuilds::NEWEST
+        },
         ..at(second)
     };
     let mut account = new_account();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use sharewarden::domain::{
     Access, Action,
-    transition::{Command, Settlement, TransitionContext, WorkOutcome},
+    transition::{AdmittedBuilds, Command, Settlement, TransitionContext, WorkOutcome},
 };
 
 use crate::{
@@ -81,7 +81,7 @@ proptest! {
                     opened += 1;
                 }
             }
-            let context = TransitionContext { now: clock, knows_ends: true, knows_drift: true, knows_drift_revokes: true, knows_trail: true, knows_adoptions: true, replica: replica(owner), lease_for: LEASE, late_effect_window: WINDOW };
+            let context = TransitionContext { now: clock, admitted: AdmittedBuilds::NEWEST, replica: replica(owner), lease_for: LEASE, late_effect_window: WINDOW };
             let mut account = database.load(&batch);
             for command in batch {
                 account.apply(command, &context);

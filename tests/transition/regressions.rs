@@ -5,7 +5,9 @@ use std::time::Duration;
 use sharewarden::domain::{
     Action::{Grant, Revoke},
     Attempt, AwsOperation, Classification, Decision, EntryBody, PolicyId, Request, example,
-    transition::{AccountState, Command, CommandReply, Effects, Settlement, TransitionContext, Work, WorkOutcome},
+    transition::{
+        AccountState, AdmittedBuilds, Command, CommandReply, Effects, Settlement, TransitionContext, Work, WorkOutcome,
+    },
 };
 
 use crate::fixtures::{account, change, denials, intent, key, replica, start};
@@ -18,11 +20,7 @@ pub(crate) const FIRST: u64 = 2;
 
 pub(crate) fn at(seconds: u64) -> TransitionContext {
     TransitionContext {
-        knows_ends: true,
-        knows_drift: true,
-        knows_drift_revokes: true,
-        knows_trail: true,
-        knows_adoptions: true,
+        admitted: AdmittedBuilds::NEWEST,
         now: start() + Duration::from_secs(seconds),
         replica: replica(1),
         lease_for: Duration::from_secs(10),

@@ -12,7 +12,7 @@ use std::{
 use sharewarden::domain::{
     Access, Action, Cause, ConfirmationBody, EntryBody, Intent, Justification, Observation, PermissionKey,
     PermissionStamp, ShareEnd, SharingEvent, Timestamp,
-    transition::{Command, CommandReply, LONGEST_WAIT, TransitionContext, Work},
+    transition::{AdmittedBuilds, Command, CommandReply, LONGEST_WAIT, TransitionContext, Work},
 };
 
 use crate::{
@@ -425,11 +425,7 @@ impl World {
         let back = Duration::from_secs(if self.clock_may_go_back { dice.roll(20) } else { 0 });
         let context = TransitionContext {
             now: start() + (self.clock + self.ahead).saturating_sub(back),
-            knows_ends: true,
-            knows_drift: true,
-            knows_drift_revokes: true,
-            knows_trail: true,
-            knows_adoptions: true,
+            admitted: AdmittedBuilds::NEWEST,
             replica: fixtures::replica(replica.number),
             lease_for: LEASE,
             late_effect_window: WINDOW,

@@ -271,21 +271,40 @@ pub struct Snapshot {
 /// database's clock was set back.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
+/// What every build knows that the schema admits. Before that, none of it is accepted or recorded: an older build could not go on
+/// from there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AdmittedBuilds {
+    /// Ends of shares, and the basis of a share.
+    pub know_ends: bool,
+    /// Findings of drift.
+    pub know_drift: bool,
+    /// Adoptions. Also no refusal of one is recorded before.
+    pub know_adoptions: bool,
+    /// Events of CloudTrail.
+    pub know_trail: bool,
+    /// Baselines, and revokes of unrecorded shares without a caller.
+    pub know_drift_revokes: bool,
+}
+
+impl AdmittedBuilds {
+    /// Builds that know everything that this one does.
+    pub const NEWEST: Self = Self {
+        know_ends: true,
+        know_drift: true,
+        know_adoptions: true,
+        know_trail: true,
+        know_drift_revokes: true,
+    };
+}
+
 /// The inputs of a transition beside the state.
 #[derive(Debug, Clone, Copy)]
 pub struct TransitionContext {
     /// The database's clock, read together with the ledger's head. It can be earlier than the times on record.
     pub now: Timestamp,
-    /// True if every build that the schema admits knows ends of shares. Before that, no end is accepted, and no basis recorded.
-    pub knows_ends: bool,
-    /// True if every build that the schema admits knows drift. Before that, no difference is recorded.
-    pub knows_drift: bool,
-    /// True if every build that the schema admits knows that unrecorded shares can be revoked without a caller.
-    pub knows_drift_revokes: bool,
-    /// True if every build that the schema admits knows events of CloudTrail. Before that, none is recorded.
-    pub knows_trail: bool,
-    /// True if every build that the schema admits knows adoptions. Before that, none is accepted, and no refusal of one recorded.
-    pub knows_adoptions: bool,
+    /// What every build knows that may use the schema.
+    pub admitted: AdmittedBuilds,
     /// The replica that takes the leases.
     pub replica: ReplicaId,
     /// The duration of a lease. At most [`LONGEST_WAIT`].

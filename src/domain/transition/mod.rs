@@ -30,7 +30,8 @@ use crate::domain::{
 };
 
 pub use command::{
-    Command, CommandReply, LONGEST_WAIT, RequiredRows, Settlement, Snapshot, TransitionContext, Work, WorkOutcome,
+    AdmittedBuilds, Command, CommandReply, LONGEST_WAIT, RequiredRows, Settlement, Snapshot, TransitionContext, Work,
+    WorkOutcome,
 };
 use confirmed::confirmed_outcome;
 use ends::is_same_end;
@@ -191,7 +192,7 @@ impl AccountState {
             Command::Settle(settlement) => self.settle(settlement, context),
             Command::Observe(observation) => self.observe(observation, context),
             Command::RevokeUnrecorded(intent, found_index) => self.revoke_unrecorded(intent, found_index, context),
-            Command::SetBaseline(_, body) => match context.knows_drift_revokes {
+            Command::SetBaseline(_, body) => match context.admitted.know_drift_revokes {
                 true => CommandReply::BaselineSet(self.record(EntryBody::DriftBaseline(*body), context)),
                 false => CommandReply::DriftNotAdmitted,
             },
@@ -218,7 +219,7 @@ impl AccountState {
             return reply;
         }
         if let Some(end) = intent.end {
-            if !context.knows_ends {
+            if !context.admitted.know_ends {
                 return CommandReply::EndsNotAdmitted;
             }
             if end.from(context.now) <= context.now {
@@ -343,12 +344,12 @@ impl AccountState {
         if let Some(reply) = self.replay(&intent, context) {
             return reply;
         }
-        if intent.cause == Cause::Adoption && !context.knows_adoptions {
+        if intent.cause == Cause::Adoption && !context.admitted.know_adoptions {
             return CommandReply::AdoptionsNotAdmitted;
         }
         if let Some(end) = intent.end {
             // Older builds do not know ends.
-            let end = context.knows_ends.then(|| ShareEnd::At(end.from(context.now)));
+            let end = context.admitted.know_ends.then(|| ShareEnd::At(end.from(context.now)));
             Arc::make_mut(&mut intent).end = end;
         }
         let previous = self
@@ -404,7 +405,7 @@ impl AccountState {
         match outcome {
             WorkOutcome::Succeeded => {
                 permission.applied = Some(self.current(&permission).intent.action.into());
-                permission.basis = self.current(&permission).basis().filter(|_| context.knows_ends);
+                permission.basis = self.current(&permission).basis().filter(|_| context.admitted.know_ends);
                 permission.drop_resolved_call(context.now);
                 self.end(change_id, ChangeState::Succeeded, None, context);
                 self.follow_success(change_id, context);

@@ -24,7 +24,7 @@ impl AccountState {
             scan_id,
             permission,
         } = observation;
-        if !context.knows_drift {
+        if !context.admitted.know_drift {
             return CommandReply::DriftNotAdmitted;
         }
         let now = self.permissions.get(&key);
@@ -71,7 +71,7 @@ impl AccountState {
         found_index: u64,
         context: &TransitionContext,
     ) -> CommandReply {
-        if !context.knows_drift_revokes {
+        if !context.admitted.know_drift_revokes {
             return CommandReply::DriftNotAdmitted;
         }
         // This is our own commit, whose reply was lost: nobody else has the request id.
@@ -93,7 +93,7 @@ impl AccountState {
 
     /// Records a call that somebody made past the service. Each event of CloudTrail is recorded once.
     pub(super) fn record_event(&mut self, event: Arc<SharingEvent>, context: &TransitionContext) -> CommandReply {
-        if !context.knows_trail {
+        if !context.admitted.know_trail {
             return CommandReply::DriftNotAdmitted;
         }
         if !self.events.insert((event.key.region.clone(), event.id)) {
@@ -111,7 +111,7 @@ impl AccountState {
         if intent.cause != Cause::Adoption {
             return None;
         }
-        if !context.knows_adoptions {
+        if !context.admitted.know_adoptions {
             return Some(CommandReply::AdoptionsNotAdmitted);
         }
         let found = self.open_finding(&intent.key).map(|finding| finding.difference);

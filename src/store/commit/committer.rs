@@ -95,6 +95,7 @@ impl Committer {
                 clock: clock.clone(),
                 notifications: notifications.clone(),
                 work: work.clone(),
+                unavailable: Vec::new(),
                 conflict_at: None,
                 stuck: StuckAccounts::new(limits, stuck.clone()),
                 shutdown: shutdown.clone(),

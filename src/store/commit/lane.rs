@@ -133,6 +133,8 @@ pub(super) struct Lane {
     pub(super) clock: Clock,
     pub(super) notifications: Notifications,
     pub(super) work: mpsc::UnboundedSender<Leased>,
+    /// The callers of a batch that was not committed because Postgres is unavailable.
+    pub(super) unavailable: Vec<oneshot::Sender<Answered>>,
     /// When a batch last conflicted with another writer.
     pub(super) conflict_at: Option<MonotonicInstant>,
     pub(super) stuck: StuckAccounts,
@@ -182,16 +184,25 @@ impl Lane {
             }
             let committed = self.commit(mem::take(&mut batch)).await;
             if committed.is_err_and(|error| error.is_transient()) {
-                // Postgres is unavailable: the callers behind this batch need not wait for a timeout of their own.
+                // Postgres is unavailable: the callers behind this batch need not wait for a timeout of their own. They are taken
+                // before anybody is answered, because what a caller sends after its answer must be tried.
                 while let Ok(QueuedCommand { answer, .. }) = queue.try_recv() {
-                    let _ = answer.send(Err(CommitError::Unavailable));
+                    self.unavailable.push(answer);
                 }
             }
+            self.answer_unavailable();
         }
     }
 
-    /// Commits a batch and answers the callers. If a batch cannot be committed, each command is tried alone, so that one faulty
-    /// command does not fail the others. The accounts of a batch that meets a lock are set aside.
+    fn answer_unavailable(&mut self) {
+        for answer in self.unavailable.drain(..) {
+            let _ = answer.send(Err(CommitError::Unavailable));
+        }
+    }
+
+    /// Commits a batch and answers the callers, except those whose batch was not committed because Postgres is unavailable. If
+    /// a batch cannot be committed, each command is tried alone, so that one faulty command does not fail the others. The
+    /// accounts of a batch that meets a lock are set aside.
     async fn commit(&mut self, batch: Vec<QueuedCommand>) -> Result<(), StoreError> {
         let begun = self.clock.monotonic_now();
         let batch = self.stuck.divert(batch, begun);
@@ -243,9 +254,11 @@ impl Lane {
                     commands,
                     "a batch was not committed; its callers get an error"
                 );
-                let answer = CommitError::of(&error);
-                for (caller, _) in callers {
-                    let _ = caller.send(Err(answer));
+                match CommitError::of(&error) {
+                    CommitError::Unavailable => self.unavailable.extend(callers.into_iter().map(|(caller, _)| caller)),
+                    answer => callers
+                        .into_iter()
+                        .for_each(|(caller, _)| drop(caller.send(Err(answer)))),
                 }
                 Err(error)
             }
@@ -294,6 +307,7 @@ impl Lane {
             // Nothing was committed. The faulty command is found as in any batch.
             Err(_) => {
                 let _ = self.commit(account.take()).await;
+                self.answer_unavailable();
             }
         }
     }

@@ -13,7 +13,7 @@ use sqlx::{PgConnection, Row};
 use crate::{
     domain::{
         AccountId, Change, DriftFinding, EventId, Permission, PermissionKey, Region, Request, Timestamp,
-        transition::{AccountState, Command},
+        transition::{AccountState, AdmittedBuilds, Command},
     },
     store::{
         connection,
@@ -35,16 +35,8 @@ pub(super) struct Loaded {
     pub(super) heads: BTreeMap<AccountId, Head>,
     /// The time of the read on the database's clock. Everything read was committed before it.
     pub(super) now: Timestamp,
-    /// True if every build that the schema admits knows ends of shares.
-    pub(super) knows_ends: bool,
-    /// True if every build that the schema admits knows drift.
-    pub(super) knows_drift: bool,
-    /// True if every build that the schema admits knows that unrecorded shares can be revoked without a caller.
-    pub(super) knows_drift_revokes: bool,
-    /// True if every build that the schema admits knows events of CloudTrail.
-    pub(super) knows_trail: bool,
-    /// True if every build that the schema admits knows adoptions.
-    pub(super) knows_adoptions: bool,
+    /// What every build knows that the schema admits.
+    pub(super) admitted: AdmittedBuilds,
 }
 
 /// The first build that knows ends of shares.
@@ -71,11 +63,7 @@ struct Found {
     recorded_shares: BTreeMap<AccountId, Vec<PermissionKey>>,
     events: BTreeMap<AccountId, Vec<(Region, EventId)>>,
     now: Option<Timestamp>,
-    knows_ends: bool,
-    knows_drift: bool,
-    knows_drift_revokes: bool,
-    knows_trail: bool,
-    knows_adoptions: bool,
+    admitted: AdmittedBuilds,
 }
 
 /// Loads the accounts, if the schema still admits this build. Inserts missing ledgers: an account may be new, and after a
@@ -106,11 +94,7 @@ pub(super) async fn load(connection: &mut PgConnection, commands: &[Command]) ->
         accounts: accounts.collect(),
         heads: found.heads.into_iter().map(|head| (head.account, head)).collect(),
         now,
-        knows_ends: found.knows_ends,
-        knows_drift: found.knows_drift,
-        knows_drift_revokes: found.knows_drift_revokes,
-        knows_trail: found.knows_trail,
-        knows_adoptions: found.knows_adoptions,
+        admitted: found.admitted,
     })
 }
 
@@ -150,11 +134,13 @@ async fn read(connection: &mut PgConnection, commands: &[Command]) -> Result<Fou
     let mut are_seen = vec![false; commands.len()];
     let oldest_build = rows.first().map(|row| row.try_get(2)).transpose()?.flatten();
     let oldest_build = connection::admitted(oldest_build)?;
-    found.knows_ends = oldest_build >= BUILD_WITH_ENDS;
-    found.knows_drift = oldest_build >= BUILD_WITH_DRIFT;
-    found.knows_drift_revokes = oldest_build >= BUILD_WITH_DRIFT_REVOKES;
-    found.knows_trail = oldest_build >= BUILD_WITH_TRAIL;
-    found.knows_adoptions = oldest_build >= BUILD_WITH_ADOPTIONS;
+    found.admitted = AdmittedBuilds {
+        know_ends: oldest_build >= BUILD_WITH_ENDS,
+        know_drift: oldest_build >= BUILD_WITH_DRIFT,
+        know_adoptions: oldest_build >= BUILD_WITH_ADOPTIONS,
+        know_trail: oldest_build >= BUILD_WITH_TRAIL,
+        know_drift_revokes: oldest_build >= BUILD_WITH_DRIFT_REVOKES,
+    };
     for row in &rows {
         let number: i64 = row.try_get(0)?;
         let index = usize::try_from(number - 1).ok().filter(|index| *index < ids.len());

@@ -1,6 +1,7 @@
 //! Measures grants, next to a design without sharewarden and to lower bounds for any service.
 //!
-//! `cargo bench --bench grants [-- --seconds N --rounds N --quick --cell ACCOUNTSxCALLERS --turns FILE --policies DIR --ends N]`
+//! `cargo bench --bench grants [-- --seconds N --rounds N --quick --cell ACCOUNTSxCALLERS --turns FILE --policies DIR --ends N
+//! --estate]`
 //! starts a
 //! private Postgres (fsync on), the simulator and the service as separate processes. Callers run a closed loop on each
 //! workload, in turns within each round:
@@ -22,6 +23,8 @@
 //! With `--ends N`, N shares end at the same second, while callers grant at half of the maximum rate of the cell. The bench
 //! prints their latency before and meanwhile, and how fast the shares end.
 //!
+//! With `--estate`, it measures the comparison with AWS of 1,000 images with 20 recipients each, and the grants beside it.
+//!
 //! Read `stack` (the processes), `load` (the loop), `workloads` and `usage` (their cost), in this order.
 
 #![allow(
@@ -34,6 +37,7 @@
 )]
 
 mod ends;
+mod estate;
 mod load;
 mod policies;
 mod stack;
@@ -64,6 +68,8 @@ struct Options {
     turns: Option<File>,
     /// The folder of the policies that permit the grants. Without one, a role permits them.
     policies: Option<PathBuf>,
+    /// Compare an estate with AWS, and measure the grants beside it. False: the other measurements.
+    estate: bool,
     /// The number of shares that end at the same second. None: the other measurements.
     ends: Option<u64>,
 }
@@ -76,6 +82,7 @@ fn options() -> Options {
         cell: None,
         turns: None,
         policies: None,
+        estate: false,
         ends: None,
     };
     let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
@@ -96,11 +103,12 @@ fn options() -> Options {
                 options.cell = Some(numbers.unwrap_or_else(|| panic!("--cell takes ACCOUNTSxCALLERS")));
             }
             "--turns" => options.turns = Some(File::create(words.next().expect("--turns takes a file")).unwrap()),
+            "--estate" => options.estate = true,
             "--ends" => options.ends = Some(number() as u64),
             "--policies" => options.policies = Some(words.next().expect("--policies takes a folder").into()),
             other => panic!(
-                "{other}: only --seconds N, --rounds N, --quick, --cell AxC, --turns FILE, --policies DIR and --ends N \
-                 are known"
+                "{other}: only --seconds N, --rounds N, --quick, --cell AxC, --turns FILE, --policies DIR, --ends N \
+                 and --estate are known"
             ),
         }
     }
@@ -120,7 +128,13 @@ fn main() {
 }
 
 async fn bench(options: &Options) {
-    let mut stack = Stack::start(options.policies.clone()).await;
+    if options.estate {
+        let mut stack = Stack::start(None, estate::simulated()).await;
+        let time = Duration::from_secs_f64(options.seconds);
+        estate::measure(&mut stack, 64, time, options.rounds).await;
+        return stack.stop().await;
+    }
+    let mut stack = Stack::start(options.policies.clone(), stack::simulated()).await;
     stack.print_idle().await;
     // With policies, the recipients are accounts of the configuration.
     if options.cell.is_none() && options.policies.is_none() {

@@ -19,6 +19,7 @@ use sharewarden::{
 use sqlx::{PgPool, postgres::PgPoolOptions};
 
 use crate::{
+    estate,
     load::{Measured, Run, Workload},
     policies,
     usage::{Processes, Usage, memory},
@@ -81,8 +82,9 @@ struct Server {
 }
 
 impl Stack {
-    /// Starts Postgres and the simulator. The grants are permitted by the policies of a folder, or by a role.
-    pub(crate) async fn start(policies: Option<PathBuf>) -> Self {
+    /// Starts Postgres and the simulator with what it has at first. The grants are permitted by the policies of a folder, or by a
+    /// role.
+    pub(crate) async fn start(policies: Option<PathBuf>, simulated: serde_json::Value) -> Self {
         // If root runs this, the private Postgres runs as another user, which needs access.
         let folder = tempfile::Builder::new()
             .prefix("sharewarden-bench-")
@@ -95,7 +97,7 @@ impl Stack {
         let postmaster = pid.lines().next().unwrap().trim().parse().unwrap();
 
         let settings = folder.path().join("simulator.json");
-        std::fs::write(&settings, simulated().to_string()).unwrap();
+        std::fs::write(&settings, simulated.to_string()).unwrap();
         let mut program = program();
         program.args(["simulate", "--listen", "127.0.0.1:0", "--settings"]);
         let (simulator, line) = Process::start(program.arg(settings), "simulating");
@@ -112,7 +114,7 @@ impl Stack {
             folder,
             policies,
         };
-        let config = stack.config(1);
+        let config = stack.config(1, &[REGION], "");
         let config = Config::from_toml(&std::fs::read_to_string(config).unwrap()).unwrap();
         server::migrate(&config, &mut |_| ()).await.unwrap();
         stack
@@ -153,11 +155,25 @@ impl Stack {
         sqlx::raw_sql("ANALYZE").execute(&self.pool).await.unwrap();
     }
 
+    /// Serves the accounts and Regions of the estate, with more keys of the configuration.
+    pub(crate) fn serve_estate(&mut self, more: &str) {
+        self.serve_with(estate::ACCOUNTS, &estate::REGIONS, more);
+    }
+
+    /// The memory of the service, in bytes.
+    pub(crate) fn server_memory(&self) -> u64 {
+        memory(self.server().process.id())
+    }
+
     fn serve(&mut self, accounts: usize) {
+        self.serve_with(accounts, &[REGION], "");
+    }
+
+    fn serve_with(&mut self, accounts: usize, regions: &[&str], more: &str) {
         if let Some(server) = self.server.take() {
             server.process.stop();
         }
-        let config = self.config(accounts);
+        let config = self.config(accounts, regions, more);
         let begun = Instant::now();
         let mut program = match &self.policies {
             Some(_) => command(std::env::current_exe().unwrap()),
@@ -198,7 +214,7 @@ impl Stack {
         self.policies.is_some()
     }
 
-    fn config(&self, accounts: usize) -> PathBuf {
+    fn config(&self, accounts: usize, regions: &[&str], more: &str) -> PathBuf {
         let (database, simulator) = (self.cluster.url(DATABASE), &self.simulator_url);
         let roles = match &self.policies {
             Some(_) => &["viewer", "auditor"][..],
@@ -216,6 +232,7 @@ aws.sts_endpoint_url = \"{simulator}\"
 aws.verify_identity = false
 checkpoint.name = \"sharewarden.bench\"
 checkpoint.key = \"\"\"\n{KEY}\"\"\"
+{more}
 "
         );
         if let Some(directory) = &self.policies {
@@ -225,7 +242,7 @@ checkpoint.key = \"\"\"\n{KEY}\"\"\"
             let id = account(number);
             write!(
                 text,
-                "\n[[accounts]]\nid = \"{id}\"\nregions = [\"{REGION}\"]\nshare_with = \"anyone\"\n\
+                "\n[[accounts]]\nid = \"{id}\"\nregions = {regions:?}\nshare_with = \"anyone\"\n\
                  role_arn = \"arn:aws:iam::{id}:role/sharewarden\"\n"
             )
             .unwrap();
@@ -255,7 +272,7 @@ pub(crate) fn denied() -> String {
     "999999999999".into()
 }
 
-fn simulated() -> serde_json::Value {
+pub(crate) fn simulated() -> serde_json::Value {
     let of = |owner: usize, number: usize| {
         let id = image_id(owner, number);
         json!({

@@ -458,7 +458,7 @@ fn resolution(found: &DriftFinding) -> String {
 }
 
 /// The user or role, and the session, without what the ARNs of an account have in common.
-fn caller(event: &CloudTrailEvent) -> String {
+pub(super) fn caller(event: &CloudTrailEvent) -> String {
     let arn = one_line(&event.principal_arn);
     let name = arn.splitn(6, ':').nth(5).map(str::to_owned);
     name.unwrap_or(arn)

@@ -313,6 +313,14 @@ impl Stopping {
     }
 }
 
+/// The accounts whose unrecorded shares are to be revoked.
+fn revoking_accounts(config: &Config) -> impl Iterator<Item = AccountId> + '_ {
+    let accounts = config.accounts.iter();
+    accounts
+        .filter(|account| account.on_drift == OnDrift::Revoke)
+        .map(|account| account.id)
+}
+
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
@@ -339,12 +347,4 @@ mod tests {
         }
         assert!(ended_early(&mut tasks, &stop).now_or_never().is_none());
     }
-}
-
-/// The accounts whose unrecorded shares are to be revoked.
-fn revoking_accounts(config: &Config) -> impl Iterator<Item = AccountId> + '_ {
-    let accounts = config.accounts.iter();
-    accounts
-        .filter(|account| account.on_drift == OnDrift::Revoke)
-        .map(|account| account.id)
 }

@@ -16,7 +16,7 @@ workspaces = boto3.client(
     aws_access_key_id=access_key,
     aws_secret_access_key="any secret",
 )
-answer = workspaces.describe_workspace_image_permissions(ImageId=image_id)
-found = [permission["SharedAccountId"] for permission in answer["ImagePermissions"]]
+pages = workspaces.get_paginator("describe_workspace_image_permissions").paginate(ImageId=image_id)
+found = [permission["SharedAccountId"] for page in pages for permission in page["ImagePermissions"]]
 if sorted(found) != sorted(expected):
     sys.exit(f"FAILED: {endpoint} shares {image} with {sorted(found)}, expected {sorted(expected)}")

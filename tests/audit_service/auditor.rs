@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use sharewarden::{
     clock::Clock,
     domain::{
-        Access, ConfirmationBody, EventId, Justification, Observation, PermissionKey, ReplicaId, ScanId, SharingEvent,
-        transition::Command,
+        Access, ConfirmationBody, DriftBaselineBody, EventId, Justification, Observation, PermissionKey, ReplicaId,
+        ScanId, SharingEvent, transition::Command,
     },
     store::{Committer, Database, Notifications},
 };
@@ -134,6 +134,16 @@ async fn record_without_callers(stack: &Stack) {
     };
     let confirm = Command::Confirm(ACCOUNT.parse().unwrap(), body);
     committer.commit(confirm).await.unwrap();
+    let baseline = DriftBaselineBody {
+        is_confirmed: true,
+        principal: "ann@example.com".parse().unwrap(),
+        justification: Justification {
+            reason: "all findings are decided".parse().unwrap(),
+            ticket: Some("OPS-8".parse().unwrap()),
+        },
+    };
+    let baseline = Command::SetBaseline(ACCOUNT.parse().unwrap(), Box::new(baseline));
+    committer.commit(baseline).await.unwrap();
     let key = PermissionKey {
         account: ACCOUNT.parse().unwrap(),
         region: REGION.parse().unwrap(),

@@ -42,6 +42,10 @@ fn found(recipient: &str, difference: DriftDifference) -> DriftFinding {
         shared_account_id: recipient.into(),
         difference: difference.into(),
         first_seen_time: time(1_767_323_045),
+        event: Some(CloudTrailEvent {
+            principal_arn: "arn:aws:sts::012345678901:assumed-role/Admin/ann".into(),
+            ..CloudTrailEvent::default()
+        }),
         ..DriftFinding::default()
     }
 }
@@ -106,6 +110,11 @@ async fn a_plan_has_every_unrecorded_share_of_all_pages_with_what_the_policy_say
     assert!(
         rows[0]["first_seen_time"].as_str().unwrap().starts_with("2026-01-02"),
         "{rows:?}"
+    );
+
+    assert_eq!(
+        rows[0]["principal_arn"],
+        "arn:aws:sts::012345678901:assumed-role/Admin/ann"
     );
 
     let asked = service.asked();

@@ -43,7 +43,7 @@ fn recipient(number: u64) -> String {
 /// The number of connections. A single one would limit a thousand calls in flight.
 const CONNECTIONS: usize = 4;
 
-async fn channels(stack: &Stack) -> Arc<[Channel]> {
+pub(crate) async fn channels(stack: &Stack) -> Arc<[Channel]> {
     let endpoint = Endpoint::new(stack.address()).unwrap().tcp_nodelay(true);
     let mut channels = Vec::new();
     for _ in 0..CONNECTIONS {
@@ -52,12 +52,31 @@ async fn channels(stack: &Stack) -> Arc<[Channel]> {
     channels.into()
 }
 
-fn as_bench<T>(message: T) -> Request<T> {
+pub(crate) fn as_bench<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     let principal = PRINCIPAL.parse().unwrap();
     request.metadata_mut().insert("x-sharewarden-principal", principal);
     request.set_timeout(Duration::from_secs(60));
     request
+}
+
+/// A grant in the usual Region.
+pub(crate) fn request(
+    account_id: String,
+    image_id: String,
+    shared_account_id: String,
+    request_id: Uuid,
+) -> GrantSharePermissionRequest {
+    GrantSharePermissionRequest {
+        account_id,
+        region: REGION.into(),
+        image_id,
+        shared_account_id,
+        reason: REASON.into(),
+        ticket: TICKET.into(),
+        request_id: request_id.to_string(),
+        ..Default::default()
+    }
 }
 
 /// The kind of call to the service.
@@ -162,15 +181,8 @@ impl Grants {
             _ => Uuid::now_v7(),
         };
         let request = GrantSharePermissionRequest {
-            account_id,
-            region: REGION.into(),
-            image_id,
-            shared_account_id: self.recipient(number),
-            reason: REASON.into(),
-            ticket: TICKET.into(),
-            request_id: request_id.to_string(),
             expire_time: self.end,
-            ..Default::default()
+            ..request(account_id, image_id, self.recipient(number), request_id)
         };
         self.client(number)
             .grant_share_permission(as_bench(request))

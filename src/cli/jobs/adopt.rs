@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use pbjson_types::Timestamp;
 
 use super::{JobArgs, JobKind, open, print, run};
 use crate::{
@@ -22,8 +21,8 @@ use crate::{
 /// The maximum page size of the service, in findings.
 const PAGE_SIZE: i32 = 500;
 
-/// When AWS first showed each share.
-pub(super) type FirstSeen = BTreeMap<ShareName, Option<Timestamp>>;
+/// The finding of each share.
+pub(super) type FoundShares = BTreeMap<ShareName, DriftFinding>;
 
 /// Arguments of `adopt`.
 #[derive(Debug, Clone, Args)]
@@ -87,29 +86,22 @@ pub(in crate::cli) async fn adopt(
         console.note("note: there is nothing to adopt: AWS has no share that the ledger does not have");
         return Ok(());
     }
-    let (changes, first_seen) = args.changes(found);
-    run(
-        options,
-        &client,
-        (JobKind::Adoption(first_seen), changes),
-        &job,
-        console,
-    )
-    .await
+    let (changes, found) = args.changes(found);
+    run(options, &client, (JobKind::Adoption(found), changes), &job, console).await
 }
 
 impl AdoptArgs {
-    fn changes(&self, found: Vec<DriftFinding>) -> (Vec<JobChange>, FirstSeen) {
+    fn changes(&self, found: Vec<DriftFinding>) -> (Vec<JobChange>, FoundShares) {
         let GrantSharePermissionRequest { reason, ticket, .. } = (&self.justification).into();
-        let mut first_seen = FirstSeen::new();
+        let mut shares = FoundShares::new();
         let changes = found.into_iter().map(|finding| {
             let share = ShareName {
-                account_id: finding.account_id,
-                region: finding.region,
-                image_id: finding.image_id,
-                shared_account_id: finding.shared_account_id,
+                account_id: finding.account_id.clone(),
+                region: finding.region.clone(),
+                image_id: finding.image_id.clone(),
+                shared_account_id: finding.shared_account_id.clone(),
             };
-            first_seen.insert(share.clone(), finding.first_seen_time);
+            shares.insert(share.clone(), finding);
             JobChange {
                 action: JobAction::Adopt,
                 share,
@@ -118,6 +110,6 @@ impl AdoptArgs {
                 end: self.end.end(),
             }
         });
-        (changes.collect(), first_seen)
+        (changes.collect(), shares)
     }
 }

@@ -32,7 +32,7 @@ use crate::{
     proto::v1::RevokeSharePermissionRequest,
 };
 pub use adopt::AdoptArgs;
-use adopt::FirstSeen;
+use adopt::FoundShares;
 pub(super) use adopt::adopt;
 use row::JobRow;
 use shares_file::FileDefaults;
@@ -155,15 +155,17 @@ enum JobKind {
     /// Grants or revokes that somebody asks for.
     Changes,
     /// Adoptions. What is left then is a difference between AWS and the ledger.
-    Adoption(FirstSeen),
+    Adoption(FoundShares),
 }
 
 impl JobKind {
     /// The rows, with what is told of jobs of this kind only.
     fn rows(&self, mut rows: Vec<(JobRow, Option<Exit>)>, job: &ShareJob) -> Vec<(JobRow, Option<Exit>)> {
-        if let Self::Adoption(first_seen) = self {
+        if let Self::Adoption(found) = self {
             for ((row, _), step) in rows.iter_mut().zip(job.steps()) {
-                row.first_seen_time = first_seen.get(&step.change.share).copied().flatten();
+                let found = found.get(&step.change.share);
+                row.first_seen_time = found.and_then(|found| found.first_seen_time);
+                row.event = found.and_then(|found| found.event.clone());
             }
         }
         rows

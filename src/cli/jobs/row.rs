@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::{
     cli::{
         cell::{Cell, TableRow},
-        error_hint,
+        drift, error_hint,
         failure::{Exit, Failure},
         findings,
         format::rfc3339,
@@ -19,6 +19,7 @@ use crate::{
         Error,
         job::{JobAction, ShareJob, Step, StepEnd, Verdict},
     },
+    proto::v1::CloudTrailEvent,
 };
 
 /// What a job will do with a share, or did. In JSON, empty members are left out, as in the messages of the API.
@@ -46,6 +47,9 @@ pub(super) struct JobRow {
     /// Of an adoption: when AWS first showed the share.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) first_seen_time: Option<Timestamp>,
+    /// Of an adoption: the call that made the share, if CloudTrail has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) event: Option<CloudTrailEvent>,
 }
 
 const ADOPT: &str = "ADOPT";
@@ -174,7 +178,7 @@ pub(super) fn worst(exits: impl Iterator<Item = Exit>) -> Option<Exit> {
 
 impl ListItem for JobRow {
     const NAME: &'static str = "shares";
-    const DISPENSABLE: &'static [&'static str] = &["CHANGE", "WAS", "ACTION", "FIRST SEEN", "REGION", "ACCOUNT"];
+    const DISPENSABLE: &'static [&'static str] = &["CHANGE", "WAS", "ACTION", "FIRST SEEN", "REGION", "ACCOUNT", "BY"];
 
     fn row(&self) -> TableRow {
         let mut row = vec![
@@ -184,7 +188,13 @@ impl ListItem for JobRow {
             ("RECIPIENT", self.shared_account_id.clone().into()),
         ];
         if self.action == ADOPT {
-            row.push(("FIRST SEEN", Cell::Time(self.first_seen_time)));
+            row.extend([
+                ("FIRST SEEN", Cell::Time(self.first_seen_time)),
+                (
+                    "BY",
+                    Cell::Id(self.event.as_ref().map(drift::caller).unwrap_or_default()),
+                ),
+            ]);
         }
         row.extend([
             ("WAS", Cell::State(self.previous_state.clone())),
@@ -198,6 +208,7 @@ impl ListItem for JobRow {
     }
 
     fn record(&self) -> Result<Cells, Failure> {
+        let event = self.event.clone().unwrap_or_default();
         Ok(vec![
             ("account_id", self.account_id.clone()),
             ("region", self.region.clone()),
@@ -211,6 +222,8 @@ impl ListItem for JobRow {
             ("error", self.error.clone()),
             ("findings", self.findings.join("; ")),
             ("first_seen_time", rfc3339(self.first_seen_time.as_ref())),
+            ("event_time", rfc3339(event.event_time.as_ref())),
+            ("principal_arn", event.principal_arn),
         ])
     }
 }

@@ -43,7 +43,7 @@ const PAGES_OF_SLICE: u32 = 40;
 const TURN: Duration = Duration::from_mins(10);
 
 /// The longest time from a round to the next.
-const NEXT_ROUND: Duration = Duration::from_mins(1);
+const NEXT_ROUND: Duration = Duration::from_mins(5);
 
 /// The delay after CloudTrail refused. The role may not be allowed to look up.
 const REFUSED_DELAY: Duration = Duration::from_hours(1);

@@ -4,7 +4,13 @@
 # shellcheck shell=bash disable=SC2154
 
 "$program" key generate --name sharewarden.test --out "$work/drift.key" >"$work/drift.vkey" || die "sharewarden key generate failed"
-echo '{"trail_delay_milliseconds": 0}' >"$work/drift-simulator.json"
+cat >"$work/drift-simulator.json" <<JSON
+{
+  "accounts": [{ "id": "111122223333" }],
+  "images": [{ "region": "eu-central-1", "image_id": "wsi-basewin11", "name": "base", "owner": "111122223333" }],
+  "trail_delay_milliseconds": 0
+}
+JSON
 start drift-simulator "$program" simulate --listen 127.0.0.1:0 --settings "$work/drift-simulator.json"
 wait_for drift-simulator 'http://127.0.0.1:'
 aws=$(grep -oh 'http://127.0.0.1:[0-9]*' "$work/drift-simulator.out" "$work/drift-simulator.err" | head -n 1)

@@ -16,7 +16,10 @@ workspaces = boto3.client(
     aws_access_key_id=access_key,
     aws_secret_access_key="any secret",
 )
-pages = workspaces.get_paginator("describe_workspace_image_permissions").paginate(ImageId=image_id)
-found = [permission["SharedAccountId"] for page in pages for permission in page["ImagePermissions"]]
+found, token = [], {}
+while token is not None:
+    page = workspaces.describe_workspace_image_permissions(ImageId=image_id, **token)
+    found += [permission["SharedAccountId"] for permission in page["ImagePermissions"]]
+    token = {"NextToken": page["NextToken"]} if page.get("NextToken") else None
 if sorted(found) != sorted(expected):
     sys.exit(f"FAILED: {endpoint} shares {image} with {sorted(found)}, expected {sorted(expected)}")

@@ -81,7 +81,8 @@ pub(crate) struct Made {
 
 struct MadeCall {
     number: u64,
-    is_change: bool,
+    /// It asks for a change, or for a baseline of drift.
+    is_recorded: bool,
     message: Option<DynamicMessage>,
     was_refused: bool,
 }
@@ -92,7 +93,8 @@ impl Made {
         let message = sent.message.as_deref();
         let call = MadeCall {
             number,
-            is_change: input.get_field_by_name("validate_only").is_some(),
+            is_recorded: input.get_field_by_name("validate_only").is_some()
+                || ["ConfirmDriftBaseline", "WithdrawDriftBaseline"].contains(&sent.method.name()),
             message: message.and_then(|message| DynamicMessage::decode(input, message).ok()),
             was_refused: match answer {
                 Http2Outcome::Response(given) => is_refusal(given),
@@ -125,7 +127,7 @@ impl Made {
         self.requested_by.insert(text("change_id"), principal.clone());
         let call = self.calls.get(&principal).ok_or("no call has this principal")?;
         let case = call.number;
-        if !call.is_change || call.was_refused {
+        if !call.is_recorded || call.was_refused {
             return Err(format!("case {case} must have no effect"));
         }
         let message = call
@@ -138,9 +140,13 @@ impl Made {
         {
             return Err(format!("case {case} only validates"));
         }
-        let names = ["account_id", "region", "image_id", "shared_account_id", "reason"];
-        // The service has its own reason for an end.
-        for name in &names[..names.len() - usize::from(is_end)] {
+        // The service has its own reason for an end, and a baseline is of an account.
+        let names: &[_] = match text("kind").as_str() {
+            "drift.baseline" => &["account_id", "reason"],
+            _ if is_end => &["account_id", "region", "image_id", "shared_account_id"],
+            _ => &["account_id", "region", "image_id", "shared_account_id", "reason"],
+        };
+        for name in names {
             let asked = message.get_field_by_name(name);
             let asked = asked.as_ref().and_then(|value| value.as_str()).unwrap_or_default();
             if asked != text(name) {

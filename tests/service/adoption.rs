@@ -193,7 +193,11 @@ async fn an_estate_is_adopted_as_far_as_the_policy_allows_and_a_second_run_repea
         "{planned}"
     );
     assert!(
-        planned.lines().next().unwrap().ends_with("first_seen_time"),
+        planned
+            .lines()
+            .next()
+            .unwrap()
+            .ends_with("first_seen_time,event_time,principal_arn"),
         "{planned}"
     );
     until(&stack.pool, ADOPTED, 0).await;

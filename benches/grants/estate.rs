@@ -1,5 +1,5 @@
-//! An estate of 1,000 images with 20 recipients each, over 20 accounts and 2 Regions: how long a complete comparison with AWS takes,
-//! its memory, and what it costs the grants beside it.
+//! An estate of 1,000 images with 20 recipients each, over 20 accounts and 2 Regions: how long a complete comparison with AWS
+//! takes, its memory, and what it costs the grants beside it.
 
 use std::time::Duration;
 

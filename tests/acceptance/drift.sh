@@ -1,6 +1,6 @@
 # boto3 shares 60 accounts with an image past the service, and takes away a share that the service made. All of it is found and
-# attributed, and nothing else; a person and the service itself decide about it. Sourced by run while `dev` serves, with a simulator
-# and a database of its own.
+# attributed, and nothing else. A person and the service itself decide about it. Sourced by run while `dev` serves, with a
+# simulator and a database of its own.
 # shellcheck shell=bash disable=SC2154
 
 "$program" key generate --name sharewarden.test --out "$work/drift.key" >"$work/drift.vkey" || die "sharewarden key generate failed"

@@ -64,6 +64,15 @@ pub struct DriftParts {
     pub settings: DriftConfig,
 }
 
+impl DriftParts {
+    /// The accounts and Regions that are configured, each once.
+    fn endpoints(&self) -> Vec<(AccountId, Region)> {
+        let endpoints = self.workspaces.endpoints();
+        let endpoints: BTreeSet<_> = endpoints.map(|(account, region)| (account, region.clone())).collect();
+        endpoints.into_iter().collect()
+    }
+}
+
 /// The worker that compares AWS with the ledger.
 pub struct DriftWorker {
     parts: DriftParts,
@@ -76,10 +85,8 @@ pub struct DriftWorker {
 impl DriftWorker {
     /// The worker for all accounts and Regions that are configured.
     pub fn new(parts: DriftParts) -> Self {
-        let endpoints = parts.workspaces.endpoints();
-        let endpoints: BTreeSet<_> = endpoints.map(|(account, region)| (account, region.clone())).collect();
         Self {
-            endpoints: endpoints.into_iter().collect(),
+            endpoints: parts.endpoints(),
             parts,
             running: JoinSet::new(),
             has_rows: false,

@@ -209,6 +209,7 @@ impl World {
             14 => self.ask(key(dice.roll(4))),
             15 if self.asked.is_empty() || (self.has_outsider && dice.coin()) => self.meddle(&mut dice),
             15 => self.see(at, dice.pick(self.asked.len())),
+            46 | 62 if self.has_outsider => self.revoke_unrecorded(at, &mut dice),
             16 | 62 => self.change_policy(at, &mut dice),
             17..20 => self.end(at, &mut dice),
             20..34 => self.settle(at, &mut dice),
@@ -216,7 +217,6 @@ impl World {
             37..40 => self.renew(at, &mut dice),
             40..46 => self.replicas[at].queue.push(Command::Claim(key(dice.roll(4)))),
             46 => self.deny(at, &mut dice),
-            47 if self.has_outsider && dice.coin() => self.revoke_unrecorded(at, &mut dice),
             47 if !self.events.is_empty() && dice.coin() => self.look_up(at, &mut dice),
             47 => self.confirm(at),
             48..52 => self.wait(Duration::from_millis(1 + dice.roll(12_000))),
@@ -284,10 +284,13 @@ impl World {
 
     /// Asks for the revoke of an unrecorded share: mostly by the finding that a worker would read, sometimes by another one.
     fn revoke_unrecorded(&mut self, at: usize, dice: &mut Dice) {
-        let key = key(dice.roll(4));
-        let Some(found) = self.database.findings.get(&key).map(|finding| finding.found_index) else {
+        let mut findings: Vec<_> = self.database.findings.values().collect();
+        findings.sort_by_key(|finding| (finding.resolved.is_some(), finding.found_index));
+        if findings.is_empty() {
             return;
-        };
+        }
+        let finding = findings[dice.pick(findings.len())];
+        let (key, found) = (finding.key.clone(), finding.found_index);
         let found_index = if dice.roll(4) == 0 {
             found.saturating_sub(1)
         } else {

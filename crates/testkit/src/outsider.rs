@@ -1,4 +1,4 @@
-//! Somebody who calls AWS past the service.
+//! A caller of AWS past the service.
 
 use aws_sdk_workspaces::{
     Client, Config,

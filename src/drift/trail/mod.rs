@@ -12,7 +12,7 @@ mod check;
 mod lookup;
 mod round;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
@@ -43,10 +43,8 @@ pub struct TrailWorker {
 impl TrailWorker {
     /// The worker for all accounts and Regions that are configured.
     pub fn new(parts: DriftParts) -> Self {
-        let endpoints = parts.workspaces.endpoints();
-        let endpoints: BTreeSet<_> = endpoints.map(|(account, region)| (account, region.clone())).collect();
         Self {
-            endpoints: endpoints.into_iter().collect(),
+            endpoints: parts.endpoints(),
             parts,
             running: JoinSet::new(),
             has_rows: false,

@@ -51,10 +51,11 @@ pub async fn status(database: &Database, accounts: &[AccountId]) -> Result<Vec<B
     let query = sqlx::query!(
         r#"SELECT asked.account_id AS "account_id!", coalesce(ledger.size, 0) AS "size!", b.log_index AS "log_index?",
                b.confirmed_at AS "confirmed_at?", b.principal AS "principal?",
-               (b.system_identifier, b.timeline) = (here.system_identifier, here.timeline) AS is_in_force,
+               (b.system_identifier, b.timeline, b.table_oid) = (here.system_identifier, here.timeline, here.table_oid) AS is_in_force,
                found.count AS "found!", share.count AS "shares!"
            FROM unnest($1::text[]) AS asked (account_id)
-           CROSS JOIN (SELECT system_identifier, substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) AS timeline
+           CROSS JOIN (SELECT system_identifier, substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) AS timeline,
+                           'drift_baseline'::regclass::oid::bigint AS table_oid
                        FROM pg_control_system()) AS here
            LEFT JOIN ledger ON ledger.account_id = asked.account_id
            LEFT JOIN drift_baseline AS b ON b.account_id = asked.account_id
@@ -114,10 +115,13 @@ pub async fn put(
     principal: &Principal,
 ) -> Result<(), StoreError> {
     let query = sqlx::query!(
-        "INSERT INTO drift_baseline (account_id, log_index, principal, system_identifier, timeline)
-         SELECT $1, $2, $3, system_identifier, substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) FROM pg_control_system()
+        "INSERT INTO drift_baseline (account_id, log_index, principal, system_identifier, timeline, table_oid)
+         SELECT $1, $2, $3, system_identifier, substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8),
+             'drift_baseline'::regclass::oid::bigint
+         FROM pg_control_system()
          ON CONFLICT (account_id) DO UPDATE SET log_index = excluded.log_index, confirmed_at = excluded.confirmed_at,
-             principal = excluded.principal, system_identifier = excluded.system_identifier, timeline = excluded.timeline",
+             principal = excluded.principal, system_identifier = excluded.system_identifier, timeline = excluded.timeline,
+             table_oid = excluded.table_oid",
         account.as_str(),
         rows::bigint(log_index),
         principal.as_str(),

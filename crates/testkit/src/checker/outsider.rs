@@ -1,4 +1,4 @@
-//! Somebody who calls AWS past the service, and the operator who lets the service revoke what it finds.
+//! A caller of AWS past the service, and the operator that lets the service revoke what it finds.
 
 use std::time::Duration;
 

@@ -192,7 +192,8 @@ async fn a_region_that_does_not_answer_is_said_in_its_row_and_the_others_go_on()
         .region("us-east-1");
     stack.simulator.inject(fault).unwrap();
     let refused = "SELECT count(*) FROM reporting.drift_scans WHERE region = 'us-east-1' AND error_code =
-    'AccessDeniedException'"; until(&stack.pool, refused, 1).await;
+    'AccessDeniedException'";
+    until(&stack.pool, refused, 1).await;
     outsider(&stack).set(IMAGE, &recipient(1), true).await;
     until(&stack.pool, OPEN, 1).await;
     stack.end().await;
@@ -472,7 +473,8 @@ async fn a_ledger_that_is_shorter_than_a_checkpoint_loses_its_baseline() {
         .unwrap();
     assert_eq!(baseline_state(&server).await, State::Revoking);
     stack.tamper("DELETE FROM audit_entry WHERE log_index >= 1").await;
-    let restore = "UPDATE ledger SET (size, frontier, root) = (SELECT size, frontier, root FROM earlier WHERE earlier.account_id
+    let restore =
+        "UPDATE ledger SET (size, frontier, root) = (SELECT size, frontier, root FROM earlier WHERE earlier.account_id
     = ledger.account_id)
         WHERE account_id IN (SELECT account_id FROM earlier)";
     stack.tamper(restore).await;

@@ -80,6 +80,21 @@ async fn the_error_of_a_grant_without_an_answer_shows_the_command_that_repeats_i
     assert!(text.ends_with(&command), "{text}");
 }
 
+/// The transport can lose a request without an error, for example when a load balancer forgets its connection.
+#[tokio::test]
+async fn a_grant_that_nobody_answers_is_sent_again_with_the_same_request_id_long_before_the_timeout() {
+    let granted = GrantSharePermissionResponse {
+        change: Some(change(change::State::Succeeded)),
+        ..GrantSharePermissionResponse::default()
+    };
+    let service = Service::answering([Answer::Never, Answer::Grant(granted)]).await;
+    run(&service, &format!("grant {WHICH} --reason x --timeout 5m"))
+        .await
+        .ok();
+    let asked = service.asked();
+    assert_eq!((asked.len(), &asked[0]), (2, &asked[1]));
+}
+
 #[tokio::test]
 async fn the_error_of_an_interrupted_revoke_shows_the_command_that_repeats_it() {
     for status in [

@@ -17,6 +17,10 @@ use crate::{
 /// The maximum delay before a retry that an answer can ask for. A longer one is a fault, and could not be added to a time.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(3600);
 
+/// How long the first try may take. A request is lost without an error if its connection ends in the moment in which it is sent:
+/// tokio's channel drops it only with its sender, which hyper keeps until the next request. So it is sent again.
+const FIRST_TRY: Duration = Duration::from_secs(10);
+
 /// The result of a grant or a revoke.
 #[derive(Debug, Clone)]
 #[must_use]
@@ -26,8 +30,8 @@ pub enum Outcome<A> {
     Succeeded(A),
     /// The service refused the request, or the change ended without success. The error says why.
     Failed(Error),
-    /// The timeout passed, or the maximum of tries was reached and the service had not told that it accepted the request,
-    /// before the outcome was known. The change may still succeed.
+    /// The timeout passed before the outcome was known, or the maximum of tries was reached and nothing showed that the service
+    /// may go on with the request. The change may still succeed.
     Unresolved {
         /// To get the outcome, send the same request again with this id. It takes effect at most once.
         request_id: String,
@@ -99,29 +103,28 @@ impl Client {
         F: AsyncFn(ShareStub, Request<Q>) -> Result<Response<A>, Status>,
     {
         let mut deadline = self.deadline();
-        let (mut in_doubt, mut pending) = (false, None);
+        let first = telling
+            .as_ref()
+            .map_or(FIRST_TRY, |telling| telling.every.min(FIRST_TRY));
+        let (mut in_doubt, mut is_lost, mut pending) = (false, false, None);
         let (mut delays, mut tries, mut was_silent) = (0, 0, false);
-        // The last try was cut short, and nobody answered it: the service may be slow, so the next one is not.
-        let mut was_cut_short = false;
+        let mut patience = first;
         loop {
-            let is_short = !was_cut_short;
-            let until = match &telling {
-                Some(telling) if is_short => deadline.at_most(telling.every),
-                _ => deadline,
-            };
-            let mut error = match self.call_once(until, request.clone(), &rpc).await {
+            let mut error = match self.call_once(deadline.at_most(patience), request.clone(), &rpc).await {
                 Ok(response) => return Outcome::Succeeded(response),
                 Err(error) => error,
             };
             error.request_id = Some(request_id.clone());
-            was_cut_short =
-                is_short && telling.is_some() && error.reason.is_none() && error.code == Code::DeadlineExceeded;
+            // Nobody answered a try that was cut short. The service may be slow, so the next one may take longer.
+            let is_slow = error.is_unanswered && error.code == Code::DeadlineExceeded;
+            patience = if is_slow { patience.saturating_mul(2) } else { first };
             (delays, tries) = (delays + 1, tries + 1);
             let class = ErrorClass::of(&error);
             if class == ErrorClass::Final {
                 return Outcome::Failed(error);
             }
             in_doubt |= class == ErrorClass::InDoubt;
+            is_lost |= error.is_unanswered;
             let is_pending = error.known_reason() == Some(ErrorReason::ChangePending);
             if is_pending {
                 // The service is available. The next try waits on the server until the change ends.
@@ -135,8 +138,9 @@ impl Client {
             }
             let asked = error.retry_delay.unwrap_or_default().min(MAX_RETRY_DELAY);
             let delay = backoff(delays).max(asked);
-            // An accepted change goes on, so its end is worth the whole timeout.
-            let gives_up = class == ErrorClass::Rejected || pending.is_none() && tries >= self.tries;
+            // What the service accepted goes on, so its end is worth the whole timeout.
+            let is_followed = is_lost || pending.is_some();
+            let gives_up = class == ErrorClass::Rejected || !is_followed && tries >= self.tries;
             let mut is_late = delay >= deadline.remaining();
             let is_alive = is_pending || error.is_pushback();
             if self.job_is_stopped.is_some() && (is_alive || is_late && !was_silent) {

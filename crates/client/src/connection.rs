@@ -225,7 +225,10 @@ impl Client {
 
     fn timed_out(&self) -> Error {
         let timeout = humantime::format_duration(self.timeout);
-        Error::from(&Status::deadline_exceeded(format!("no answer came within {timeout}")))
+        Error {
+            is_unanswered: true,
+            ..Error::from(&Status::deadline_exceeded(format!("no answer came within {timeout}")))
+        }
     }
 }
 

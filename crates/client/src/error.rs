@@ -1,8 +1,8 @@
 //! Errors of calls, read from the `google.rpc` details of the status.
 
-use std::{collections::HashMap, fmt, time::Duration};
+use std::{collections::HashMap, error::Error as StdError, fmt, time::Duration};
 
-use tonic::{Code, Status};
+use tonic::{Code, ConnectError, Status};
 use tonic_types::{FieldViolation, StatusExt};
 
 use crate::proto::v1::ErrorReason;
@@ -29,6 +29,8 @@ pub struct Error {
     pub request_id: Option<String>,
     /// The change that the request made, if the service accepted it.
     pub change_id: Option<String>,
+    /// The request may have been sent, and the connection or the time ended without an answer.
+    pub(crate) is_unanswered: bool,
 }
 
 /// Why a call failed, as the `ErrorInfo` has it.
@@ -55,15 +57,20 @@ impl From<&Status> for Error {
             retry_delay: details.retry_info().and_then(|retry| retry.retry_delay),
             request_id: metadata.get("request_id").cloned(),
             change_id: metadata.get("change_id").cloned(),
+            is_unanswered: status.source().is_some() && !causes(status).any(|cause| cause.is::<ConnectError>()),
             metadata,
         }
     }
 }
 
+/// The errors of the transport that made the status, the innermost last.
+fn causes(status: &Status) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    std::iter::successors(StdError::source(status), |&error| error.source())
+}
+
 /// The message, with the innermost cause if the transport made the status.
 fn message_of(status: &Status) -> String {
-    let cause = std::iter::successors(std::error::Error::source(status), |error| error.source()).last();
-    match cause.map(ToString::to_string) {
+    match causes(status).last().map(ToString::to_string) {
         Some(cause) if !status.message().contains(&cause) => format!("{}: {cause}", status.message()),
         _ => status.message().to_owned(),
     }
@@ -89,6 +96,7 @@ impl Error {
             retry_delay: None,
             request_id: None,
             change_id: None,
+            is_unanswered: false,
         }
     }
 

@@ -86,14 +86,10 @@ async fn a_service_that_says_nothing_any_more_is_noticed_long_before_the_timeout
         tries: 1,
         ..ConnectOptions::new(format!("http://{}", proxy.address()).parse().unwrap())
     };
+    proxy.set(Rule::BlackHole);
     let client = Client::connect(&options).await.unwrap();
     let list = async |mut stub: ShareStub, request| stub.list_share_permissions(request).await;
-    let request = ListSharePermissionsRequest::default;
-    client.call(client.deadline(), request(), list).await.unwrap();
-    proxy.set(Rule::BlackHole);
-    proxy.cut();
-    until(&proxy, |counts| counts.cut == 1).await;
-    let call = client.call(client.deadline(), request(), list);
+    let call = client.call(client.deadline(), ListSharePermissionsRequest::default(), list);
     // Without keepalive, the call would wait for its whole timeout.
     let error = tokio::time::timeout(TIMEOUT / 3, call)
         .await
@@ -157,13 +153,7 @@ async fn an_operator_hears_what_a_pending_change_waits_for() {
 async fn an_accepted_change_is_followed_through_a_break_that_outlasts_all_tries() {
     let stack = Stack::start_with("server.max_wait = \"300ms\"\n").await;
     let proxy = Proxy::start_plain(stack.address).await;
-    let options = ConnectOptions {
-        principal: Some("tester@example.com".parse().unwrap()),
-        timeout: TIMEOUT,
-        tries: 2,
-        ..ConnectOptions::new(format!("http://{}", proxy.address()).parse().unwrap())
-    };
-    let client = Client::connect(&options).await.unwrap();
+    let client = hasty_client(&proxy).await;
     stack.fault(UPDATE, 1, late(2_000));
     let mut is_told = Some(|| {
         proxy.set(Rule::Refuse);
@@ -178,13 +168,74 @@ async fn an_accepted_change_is_followed_through_a_break_that_outlasts_all_tries(
         every: TIMEOUT,
         tell: &mut tell,
     };
-    let (outcome, ()) = tokio::join!(client.grant_telling(grant(), Some(telling)), async {
-        until(&proxy, |counts| counts.refused > u64::from(options.tries)).await;
-        proxy.set(Rule::Pass);
-    });
+    let (outcome, ()) = tokio::join!(
+        client.grant_telling(grant(), Some(telling)),
+        back_after_all_tries(&proxy)
+    );
     let answer = succeeded_once(&stack, outcome).await;
     assert!(answer.replayed, "the first try was accepted");
     stack.end().await;
+}
+
+/// The same, and the service was killed before it told that the change is pending.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_whose_answer_was_lost_is_followed_through_a_break_that_outlasts_all_tries() {
+    let stack = Stack::start().await;
+    let proxy = Proxy::start_plain(stack.address).await;
+    let client = hasty_client(&proxy).await;
+    stack.fault(UPDATE, 1, late(2_000));
+    let granting = tokio::spawn(async move { client.grant(grant()).await });
+    stack.wait_for_calls(UPDATE, 1).await;
+    proxy.set(Rule::Refuse);
+    proxy.cut();
+    back_after_all_tries(&proxy).await;
+    let answer = succeeded_once(&stack, granting.await.unwrap()).await;
+    assert!(answer.replayed, "the first try was accepted");
+    stack.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_never_left_is_not_sent_more_often_than_the_maximum() {
+    let stack = Stack::start().await;
+    let proxy = Proxy::start_plain(stack.address).await;
+    let client = hasty_client(&proxy).await;
+    drop(proxy);
+    // The client finds out that its connection has ended.
+    let list = async |mut stub: ShareStub, request| stub.list_share_permissions(request).await;
+    let refused = async {
+        loop {
+            let error = client
+                .call(client.deadline(), ListSharePermissionsRequest::default(), list)
+                .await;
+            if error.is_err_and(|error| error.message.contains("refused")) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(TIMEOUT, refused).await.unwrap();
+    let outcome = tokio::time::timeout(TIMEOUT / 3, client.grant(grant())).await;
+    assert!(matches!(outcome, Ok(Outcome::Unresolved { .. })), "{outcome:?}");
+    assert!(stack.ledger(ACCOUNT).await.is_empty());
+    stack.end().await;
+}
+
+const FEW_TRIES: u32 = 2;
+
+async fn hasty_client(proxy: &Proxy) -> Client {
+    let options = ConnectOptions {
+        principal: Some("tester@example.com".parse().unwrap()),
+        timeout: TIMEOUT,
+        tries: FEW_TRIES,
+        ..ConnectOptions::new(format!("http://{}", proxy.address()).parse().unwrap())
+    };
+    Client::connect(&options).await.unwrap()
+}
+
+/// Lets the connections pass again, after more of them were refused than the client may try.
+async fn back_after_all_tries(proxy: &Proxy) {
+    let refused = proxy.counts().refused;
+    until(proxy, |counts| counts.refused > refused + u64::from(FEW_TRIES)).await;
+    proxy.set(Rule::Pass);
 }
 
 /// After a break, the service is asked at once what the change waits for, and not only at the end of the change.
@@ -225,7 +276,7 @@ async fn a_pending_change_is_told_again_after_a_break() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outcome_that_is_unknown_at_the_timeout_can_be_fetched_later() {
     let stack = Stack::start().await;
-    let hasty = client(stack.address, Duration::from_millis(800)).await;
+    let hasty = client(stack.address, Duration::from_secs(4)).await;
     stack.hold();
     let outcome = hasty.grant(grant()).await;
     let Outcome::Unresolved { request_id, error } = outcome else {

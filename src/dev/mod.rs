@@ -13,7 +13,7 @@ mod progress;
 mod services;
 mod simulate;
 
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use banner::Banner;
 use clap::Subcommand;
@@ -132,6 +132,10 @@ pub enum DevError {
     Server(#[from] server::ServerError),
 }
 
+/// Ctrl-C reaches a program of Postgres if it comes after the program's creation and before it has its own process group. Its
+/// failure can then be noticed this much earlier than the signal.
+const SIGNAL_DELAY: Duration = Duration::from_secs(1);
+
 /// Runs a command until `shutdown`. `out` is standard output, `notes` is standard error.
 ///
 /// # Errors
@@ -212,12 +216,19 @@ async fn run(
 
 /// Completes `start`, or drops it on `shutdown`, which stops what it has started. `None` means shutdown.
 async fn start_unless<T>(
-    shutdown: impl Future<Output = ()>,
+    mut shutdown: impl Future<Output = ()> + Unpin,
     start: impl Future<Output = Result<T, DevError>>,
 ) -> Result<Option<T>, DevError> {
-    tokio::select! {
-        started = start => started.map(Some),
-        () = shutdown => Ok(None),
+    let started = tokio::select! {
+        started = start => started,
+        () = &mut shutdown => return Ok(None),
+    };
+    match started {
+        Err(error @ DevError::Postgres(_)) => match tokio::time::timeout(SIGNAL_DELAY, shutdown).await {
+            Ok(()) => Ok(None),
+            Err(_) => Err(error),
+        },
+        started => started.map(Some),
     }
 }
 

@@ -33,7 +33,7 @@ use crate::{clock::Clock, store::Database};
 pub use confirm::{ConfirmError, Confirmation};
 pub use entry::AuditEntry;
 pub use error::Error;
-pub use export::{Export, ExportRange};
+pub use export::{Export, ExportRange, ExportedEntry};
 pub use keys::CheckpointKeys;
 pub use known::KnownCheckpoints;
 pub use list::{EntryPage, NextPage};

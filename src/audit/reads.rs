@@ -47,31 +47,30 @@ pub(super) async fn sizes(database: &Database, accounts: &[AccountId]) -> Result
     Ok(audit::sizes(database, accounts).await?.into_iter().collect())
 }
 
-/// The first page of the entries from `start` up to `end`, exclusive, as they are stored. At least one entry, without a gap.
-pub(super) async fn stored_page(
+/// The first page of the entries from `start` up to `end`, exclusive, each mapped by `make`. At least one entry, without a gap.
+pub(super) async fn mapped_page<T: Send>(
     database: &Database,
     account: AccountId,
     start: u64,
     end: u64,
-) -> Result<Vec<StoredEntry<'static>>, Error> {
-    let mut entries = audit::range(database, account, start, end, PAGE_SIZE, MAX_PAGE_BYTES).await?;
-    let in_order = entries
-        .iter()
-        .zip(start..)
-        .take_while(|(entry, index)| entry.log_index == *index);
-    let count = in_order.count();
-    entries.truncate(count);
-    if entries.is_empty() {
-        return Err(missing(database, account, start).await?);
+    mut make: impl FnMut(StoredEntry<'_>) -> T + Send,
+) -> Result<Vec<T>, Error> {
+    let indexed = |stored: StoredEntry<'_>| (stored.log_index, make(stored));
+    let entries = audit::range(database, account, start, end, PAGE_SIZE, MAX_PAGE_BYTES, indexed).await?;
+    let in_order = entries.into_iter().zip(start..);
+    let in_order = in_order.take_while(|((log_index, _), index)| log_index == index);
+    let page: Vec<_> = in_order.map(|((_, entry), _)| entry).collect();
+    match page.is_empty() {
+        true => Err(missing(database, account, start).await?),
+        false => Ok(page),
     }
-    Ok(entries)
 }
 
 /// The same page, verified. It ends before an entry that does not verify; if that is the first entry, it is an error.
 pub(super) async fn page(database: &Database, account: AccountId, start: u64, end: u64) -> Result<EntryBatch, Error> {
     let mut checked = Vec::new();
-    for stored in stored_page(database, account, start, end).await? {
-        match AuditEntry::check(stored) {
+    for entry in mapped_page(database, account, start, end, AuditEntry::check).await? {
+        match entry {
             Ok(entry) => checked.push(entry),
             Err(error) if checked.is_empty() => return Err(error),
             // The entries before it are returned first. The next page then fails.

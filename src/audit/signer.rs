@@ -14,7 +14,8 @@ use crate::{
     domain::AccountId,
     ledger::{Checkpoint, Hash, Note, checkpoint, merkle::hex},
     store::{
-        Beginnings, Notifications, PeerCheckpoints, Received, audit,
+        Beginnings, Notifications, PeerCheckpoints, Received,
+        audit::{self, StoredEntry},
         checkpoints::{self, Grown, NewCheckpoint},
     },
     worker::{NextRound, Trigger, Worker},
@@ -473,8 +474,9 @@ impl Audit {
     pub(super) async fn first_invalid(&self, account: AccountId, start: u64, end: u64) -> Result<Option<u64>, Error> {
         let mut next = start;
         while next < end {
-            let entries = match reads::stored_page(&self.database, account, next, end).await {
-                Ok(entries) => entries,
+            let is_valid = |entry: StoredEntry<'_>| AuditEntry::check(entry).is_ok();
+            let are_valid = match reads::mapped_page(&self.database, account, next, end, is_valid).await {
+                Ok(are_valid) => are_valid,
                 Err(Error::Tampered { log_index, .. }) => return Ok(Some(log_index)),
                 // Archive files were verified when they were written.
                 Err(Error::EntryArchived { log_index, .. }) => {
@@ -484,12 +486,11 @@ impl Audit {
                 }
                 Err(error) => return Err(error),
             };
-            next += entries.len() as u64;
-            for entry in entries {
-                let log_index = entry.log_index;
-                if AuditEntry::check(entry).is_err() {
-                    return Ok(Some(log_index));
+            for is_valid in are_valid {
+                if !is_valid {
+                    return Ok(Some(next));
                 }
+                next += 1;
             }
         }
         Ok(None)

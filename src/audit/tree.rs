@@ -10,7 +10,11 @@ use crate::{
         proof::{self, ProofError},
         tile::WIDTH,
     },
-    store::{Database, StoreError, audit, tiles},
+    store::{
+        Database, StoreError,
+        audit::{self, StoredEntry},
+        tiles,
+    },
 };
 
 use super::{ConsistencyProof, Error, InclusionProof};
@@ -113,8 +117,10 @@ impl Tree<'_> {
     /// The first missing entry after the last full tile.
     async fn first_missing_at_edge(self) -> Result<Option<u64>, Error> {
         let start = self.size - self.size % WIDTH as u64;
-        let entries = audit::range(self.database, self.account, start, self.size, WIDTH as u32, usize::MAX).await?;
-        let present: BTreeSet<_> = entries.iter().map(|entry| entry.log_index).collect();
+        let index = |entry: StoredEntry<'_>| entry.log_index;
+        let (account, size) = (self.account, self.size);
+        let present = audit::range(self.database, account, start, size, WIDTH as u32, usize::MAX, index).await?;
+        let present: BTreeSet<_> = present.into_iter().collect();
         for index in (start..self.size).filter(|index| !present.contains(index)) {
             if audit::archived_at(self.database, self.account, index).await?.is_none() {
                 return Ok(Some(index));

@@ -259,7 +259,8 @@ async fn a_ledger_is_read_by_index() {
         (9, 3, 10),
         (u64::MAX, u64::MAX, 1),
     ] {
-        let found = range(&store.database, account, start, end, limit, usize::MAX)
+        let owned = |entry: StoredEntry<'_>| entry.into_owned();
+        let found = range(&store.database, account, start, end, limit, usize::MAX, owned)
             .await
             .unwrap();
         let expected: Vec<_> = ledger

@@ -1,4 +1,4 @@
-//! `audit verify --export`: offline, with one line of the file in memory.
+//! `audit verify --export`: offline, with a block of the file in memory.
 
 use std::{
     fs::File,
@@ -24,6 +24,8 @@ use crate::{
 };
 
 const BUFFER: usize = 1 << 20;
+/// The lines that are verified together: about a thousand entries, so that each processor has some.
+const BLOCK: usize = 1 << 20;
 /// 64 MiB, far longer than any line of an export.
 const MAX_LINE_BYTES: u64 = 64 << 20;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -31,17 +33,15 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 pub(in crate::cli) fn verify(options: &ClientOptions, args: VerifyArgs, console: &mut Console<'_>) -> Result<(), Stop> {
     let path = args.export.clone().unwrap_or_default();
     let mut lines = LineReader::open(&path)?;
-    let first = lines.next_line()?.unwrap_or_default();
+    let first = lines.next_line()?.unwrap_or_default().to_owned();
     let header = Header::parse(first.trim_ascii_end()).ok();
     let older = args.against(header.as_ref().map(|header| header.account))?;
     let mut verifier = Verifier::new(args.keys(), older);
     let progress = ProgressMeter::of(console, &format!("verifying {}", path.display()), "entries");
-    if !lines.line().is_empty() {
-        verifier.line(lines.line()).map_err(|wrong| failure(&wrong))?;
-    }
+    verifier.lines(&first).map_err(|wrong| failure(&wrong))?;
     progress.total(verifier.progress().total);
-    while lines.next_line()?.is_some() {
-        verifier.line(lines.line()).map_err(|wrong| failure(&wrong))?;
+    while let Some(block) = lines.next_block()? {
+        verifier.lines(block).map_err(|wrong| failure(&wrong))?;
         progress.done(verifier.progress().done);
     }
     let verified = verifier.finish().map_err(|wrong| failure(&wrong))?;
@@ -54,7 +54,7 @@ pub(in crate::cli) fn verify(options: &ClientOptions, args: VerifyArgs, console:
 pub struct LineReader<'a> {
     path: &'a Path,
     reader: Box<dyn BufRead>,
-    line: Vec<u8>,
+    lines: Vec<u8>,
 }
 
 impl<'a> LineReader<'a> {
@@ -67,7 +67,7 @@ impl<'a> LineReader<'a> {
         Ok(Self {
             path,
             reader,
-            line: Vec::new(),
+            lines: Vec::new(),
         })
     }
 
@@ -76,17 +76,25 @@ impl<'a> LineReader<'a> {
     /// # Errors
     /// If the file cannot be read, or is not what was compressed.
     pub fn next_line(&mut self) -> Result<Option<&[u8]>, Failure> {
-        self.line.clear();
-        let mut limited = (&mut self.reader).take(MAX_LINE_BYTES);
-        let read = limited.read_until(b'\n', &mut self.line);
-        match read.map_err(|error| damaged(self.path, &error))? {
-            0 => Ok(None),
-            _ => Ok(Some(&self.line)),
-        }
+        self.next(1)
     }
 
-    fn line(&self) -> &[u8] {
-        &self.line
+    /// Reads the next lines, a block of them; `None` after the last.
+    fn next_block(&mut self) -> Result<Option<&[u8]>, Failure> {
+        self.next(BLOCK)
+    }
+
+    /// Reads lines until there are as many bytes, or the file ends.
+    fn next(&mut self, bytes: usize) -> Result<Option<&[u8]>, Failure> {
+        self.lines.clear();
+        while self.lines.len() < bytes {
+            let mut limited = (&mut self.reader).take(MAX_LINE_BYTES);
+            let read = limited.read_until(b'\n', &mut self.lines);
+            if read.map_err(|error| damaged(self.path, &error))? == 0 {
+                break;
+            }
+        }
+        Ok((!self.lines.is_empty()).then_some(&self.lines))
     }
 }
 

@@ -106,13 +106,11 @@ async fn ledger(
     progress.total(verifier.progress().total);
     let mut followed = args.state.then(|| FollowedLedger::new(header.account));
     while let Some(entries) = ledger.next().await? {
-        for (canonical, hash) in &entries {
-            verifier
-                .entry(canonical.as_bytes(), hash)
-                .map_err(|wrong| failure(&wrong))?;
-            if let Some(followed) = &mut followed {
-                followed.entry(canonical)?;
-            }
+        verifier.entries(&entries).map_err(|wrong| failure(&wrong))?;
+        if let Some(followed) = &mut followed {
+            entries
+                .iter()
+                .try_for_each(|(canonical, _)| followed.entry(canonical))?;
         }
         progress.done(verifier.progress().done);
     }

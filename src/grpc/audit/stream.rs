@@ -8,7 +8,7 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    audit::{Export, ExportRange, VerifiedCheckpoint, Watch, WatchEvent, WatchFrom},
+    audit::{Export, ExportRange, ExportedEntry, VerifiedCheckpoint, Watch, WatchEvent, WatchFrom},
     clock::Clock,
     domain::{AccountId, Timestamp},
     edge::answers::CallMemory,
@@ -24,7 +24,7 @@ use crate::{
         self, export_audit_entries_response::Part, watch_audit_entries_request::Start,
         watch_audit_entries_response::Event,
     },
-    store::{LedgerSizes, audit::StoredEntry},
+    store::LedgerSizes,
 };
 
 use super::{
@@ -209,14 +209,14 @@ fn present_header(checkpoint: &VerifiedCheckpoint, header: &Header) -> v1::Expor
     }
 }
 
-fn present_lines(entries: Vec<StoredEntry>) -> v1::ExportAuditEntriesResponse {
+fn present_lines(entries: Vec<ExportedEntry>) -> v1::ExportAuditEntriesResponse {
     let mut lines = v1::ExportLines {
         start_index: entries.first().map_or(0, |entry| entry.log_index),
         ..Default::default()
     };
     for entry in entries {
         lines.leaf_hashes.extend_from_slice(&entry.leaf_hash);
-        lines.lines.push(entry.text.into_owned());
+        lines.lines.push(entry.text);
     }
     v1::ExportAuditEntriesResponse {
         part: Some(Part::Lines(lines)),

@@ -137,22 +137,27 @@ pub async fn entry(
     log_index: u64,
 ) -> Result<Option<StoredEntry<'static>>, StoreError> {
     let next = log_index.saturating_add(1);
-    Ok(range(database, account, log_index, next, 1, usize::MAX).await?.pop())
+    let owned = |entry: StoredEntry<'_>| entry.into_owned();
+    Ok(range(database, account, log_index, next, 1, usize::MAX, owned)
+        .await?
+        .pop())
 }
 
 /// Reads at most `limit` entries of a ledger, from index `start` to before index `end`, in order. Omits archived entries. Ends
-/// before an entry whose text would exceed `max_bytes` of text in all, unless it is the first.
+/// before an entry whose text would exceed `max_bytes` of text in all, unless it is the first. `make` maps each row as in
+/// [`entries`].
 ///
 /// # Errors
 /// When Postgres does not answer.
-pub async fn range(
+pub async fn range<T: Send>(
     database: &Database,
     account: AccountId,
     start: u64,
     end: u64,
     limit: u32,
     max_bytes: usize,
-) -> Result<Vec<StoredEntry<'static>>, StoreError> {
+    mut make: impl FnMut(StoredEntry<'_>) -> T + Send,
+) -> Result<Vec<T>, StoreError> {
     let sql = format!(
         "SELECT {} FROM audit_entry
          WHERE account_id = $1 AND log_index >= $2 AND log_index < $3 ORDER BY log_index LIMIT $4",
@@ -171,7 +176,7 @@ pub async fn range(
             let entry = stored(&row);
             bytes += entry.as_ref().map_or(0, |entry| entry.text.len());
             if bytes <= max_bytes || entries.is_empty() {
-                entries.push(entry.map(StoredEntry::into_owned));
+                entries.push(entry.map(&mut make));
             }
         }
         Ok(entries)

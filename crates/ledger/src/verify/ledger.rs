@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::{
     error::{EntryError, LedgerError, VerifyError},
-    line::{LinePosition, RecordedAt},
+    line::{EntryParseError, LinePosition, ReadEntry, RecordedAt},
     printable,
 };
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
     checkpoint::{SignedCheckpoint, open},
     export::{Header, PolicySetText},
     key::VerifierKey,
-    merkle::{Frontier, Hash, hex, leaf_hash},
+    merkle::{Frontier, Hash, hex},
 };
 
 /// Verifies the entries of one ledger.
@@ -124,7 +125,22 @@ impl LedgerVerifier {
     /// # Errors
     /// What is wrong with the entry.
     pub fn entry(&mut self, line: &[u8], recorded: &Hash) -> Result<(), VerifyError> {
-        let computed = self.check_line(self.next_index(), line)?;
+        self.read(ReadEntry::of(line), recorded)
+    }
+
+    /// Verifies the next entries, on all processors.
+    ///
+    /// # Errors
+    /// What is wrong with the first wrong entry.
+    pub fn entries(&mut self, entries: &[(String, Hash)]) -> Result<(), VerifyError> {
+        let read = entries.par_iter().map(|(line, _)| ReadEntry::of(line.as_bytes()));
+        let read = read.collect::<Vec<_>>().into_iter().zip(entries);
+        read.into_iter()
+            .try_for_each(|(entry, (_, recorded))| self.read(entry, recorded))
+    }
+
+    fn read(&mut self, entry: ReadEntry<'_>, recorded: &Hash) -> Result<(), VerifyError> {
+        let computed = self.check(self.next_index(), entry)?;
         self.append(&computed, recorded)
     }
 
@@ -210,18 +226,22 @@ impl LedgerVerifier {
         self.end_index
     }
 
-    /// Checks that a line is the entry at `index`, and computes its hash.
-    pub(super) fn check_line(&mut self, index: u64, line: &[u8]) -> Result<Hash, VerifyError> {
+    /// Checks that a line is the entry at `index`. Returns its hash.
+    pub(super) fn check(&mut self, index: u64, entry: ReadEntry<'_>) -> Result<Hash, VerifyError> {
         if index >= self.end_index {
             return Err(self.entry_error(index, EntryError::PastTheEnd));
         }
-        self.check_position(index, line)
+        self.check_position(index, entry.position)
             .map_err(|error| self.entry_error(index, error))?;
-        Ok(leaf_hash(line))
+        Ok(entry.hash)
     }
 
-    fn check_position(&mut self, index: u64, line: &[u8]) -> Result<(), EntryError> {
-        let position = LinePosition::read(line).map_err(|error| EntryError::Unreadable(printable(&error)))?;
+    fn check_position(
+        &mut self,
+        index: u64,
+        position: Result<LinePosition<'_>, EntryParseError>,
+    ) -> Result<(), EntryError> {
+        let position = position.map_err(|error| EntryError::Unreadable(printable(&error)))?;
         if position.account_id != self.account.as_str().as_bytes() {
             let account = String::from_utf8_lossy(position.account_id);
             return Err(EntryError::OfAccount(account.into_owned()));

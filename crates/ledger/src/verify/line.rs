@@ -4,8 +4,24 @@
 use super::canonical::{NotCanonical, read_object};
 use crate::{
     KindName,
-    merkle::{Hash, parse_hash},
+    merkle::{Hash, leaf_hash, parse_hash},
 };
+
+/// A line that was read as an entry. Reading depends on nothing but the line, so lines are read side by side.
+pub(super) struct ReadEntry<'a> {
+    pub(super) position: Result<LinePosition<'a>, EntryParseError>,
+    /// The hash of the line.
+    pub(super) hash: Hash,
+}
+
+impl<'a> ReadEntry<'a> {
+    pub(super) fn of(line: &'a [u8]) -> Self {
+        Self {
+            position: LinePosition::read(line),
+            hash: leaf_hash(line),
+        }
+    }
+}
 
 /// The members of an entry that fix its position.
 pub(super) struct LinePosition<'a> {

@@ -1,5 +1,5 @@
-//! Verifies an export line by line, with the memory of one tile. Nothing in the file is trusted. Trusted are the keys
-//! that the auditor gives, and the older checkpoint that the auditor kept.
+//! Verifies an export line by line, with the memory of one tile, or block by block on all processors. Nothing in the file is
+//! trusted. Trusted are the keys that the auditor gives, and the older checkpoint that the auditor kept.
 //!
 //! [`ledger`] verifies entries from any source. [`Verifier`] feeds it from a file, and knows which kind of line must
 //! come next. [`mod@line`] parses the members that matter. [`canonical`] checks that the text is canonical. [`error`]
@@ -13,6 +13,9 @@ mod line;
 pub use error::{EntryError, LedgerError, VerifyError};
 pub use ledger::{LedgerVerifier, OlderCheckpoint, VerifiedRange, VerifyProgress};
 pub(crate) use line::policy_set_of;
+
+use line::ReadEntry;
+use rayon::prelude::*;
 
 use crate::{
     export::{ENTRY_PREFIX, Header, LeafHashes, LineError, PolicySetText, hashes_are_due},
@@ -54,6 +57,22 @@ impl Verifier {
     /// # Errors
     /// The first error. Later lines cannot be verified after it.
     pub fn line(&mut self, line: &[u8]) -> Result<(), VerifyError> {
+        self.read(line, read_entry(line))
+    }
+
+    /// Verifies the next lines, on all processors.
+    ///
+    /// # Errors
+    /// The first error. Later lines cannot be verified after it.
+    pub fn lines(&mut self, lines: &[u8]) -> Result<(), VerifyError> {
+        let lines: Vec<_> = lines.split_inclusive(|byte| *byte == b'\n').collect();
+        let read: Vec<_> = lines.par_iter().map(|line| read_entry(line)).collect();
+        let mut lines = lines.into_iter().zip(read);
+        lines.try_for_each(|(line, entry)| self.read(line, entry))
+    }
+
+    /// Verifies a line that was read as an entry, if it looks like one.
+    fn read(&mut self, line: &[u8], entry: Option<ReadEntry<'_>>) -> Result<(), VerifyError> {
         let line = line.strip_suffix(b"\n").ok_or("it does not end with a line feed");
         let Some(ledger) = &mut self.begun else {
             let header = line.map_err(str::to_owned).and_then(readable(Header::parse));
@@ -76,10 +95,8 @@ impl Verifier {
         }
         let unreadable = |error: &str| ledger.entry_error(index, EntryError::Unreadable(error.to_owned()));
         let line = line.map_err(unreadable)?;
-        if !is_entry(line) {
-            return Err(no_entry(ledger, index, line));
-        }
-        self.computed.push(ledger.check_line(index, line)?);
+        let entry = entry.ok_or_else(|| no_entry(ledger, index, line))?;
+        self.computed.push(ledger.check(index, entry)?);
         Ok(())
     }
 
@@ -103,6 +120,11 @@ impl Verifier {
     pub fn progress(&self) -> VerifyProgress {
         self.begun.as_ref().map(LedgerVerifier::progress).unwrap_or_default()
     }
+}
+
+fn read_entry(line: &[u8]) -> Option<ReadEntry<'_>> {
+    let line = line.strip_suffix(b"\n")?;
+    is_entry(line).then(|| ReadEntry::of(line))
 }
 
 fn is_entry(line: &[u8]) -> bool {

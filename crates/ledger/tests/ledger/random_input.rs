@@ -94,11 +94,7 @@ fn read(bytes: &[u8]) {
     let _ = Header::parse(bytes).map(|header| header.to_line().map(|line| Header::parse(line.as_bytes())));
     let _ = LeafHashes::parse(bytes).map(|hashes| hashes.to_line());
     let mut verifier = Verifier::new(keys(), Some(String::from_utf8_lossy(bytes).into_owned()));
-    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-        if verifier.line(line).is_err() {
-            break;
-        }
-    }
+    let _ = verifier.lines(bytes);
     let _ = verifier.progress();
     let _ = verifier.finish();
 

@@ -3,17 +3,22 @@
 use proptest::prelude::*;
 use sharewarden_ledger::{
     export::Header,
-    verify::{LedgerVerifier, VerifiedRange, Verifier, VerifyError, VerifyProgress},
+    verify::{EntryError, LedgerVerifier, VerifiedRange, Verifier, VerifyError, VerifyProgress},
 };
 
 use crate::fixtures::{TestLedger, account, keys};
 
+/// Verifies an export line by line, and at once, with the same result.
 pub(crate) fn verify(export: impl AsRef<[u8]>, older: Option<String>) -> Result<VerifiedRange, VerifyError> {
-    let mut verifier = Verifier::new(keys(), older);
-    for line in export.as_ref().split_inclusive(|byte| *byte == b'\n') {
-        verifier.line(line)?;
-    }
-    verifier.finish()
+    let verifier = || Verifier::new(keys(), older.clone());
+    let (mut by_line, mut at_once) = (verifier(), verifier());
+    let mut lines = export.as_ref().split_inclusive(|byte| *byte == b'\n');
+    let by_line = lines
+        .try_for_each(|line| by_line.line(line))
+        .and_then(|()| by_line.finish());
+    let at_once = at_once.lines(export.as_ref()).and_then(|()| at_once.finish());
+    assert_eq!(by_line, at_once);
+    by_line
 }
 
 proptest! {
@@ -42,14 +47,28 @@ proptest! {
 fn entries_are_verified_without_a_file() {
     let ledger = TestLedger::of(300);
     let header = ledger.header(10, 290, 300);
-    let mut verifier = LedgerVerifier::new(&header, &keys(), None).unwrap();
-    for index in 10..290 {
-        verifier
-            .entry(ledger.lines[index].as_bytes(), &ledger.hashes[index])
-            .unwrap();
+    let verifier = || LedgerVerifier::new(&header, &keys(), None).unwrap();
+    let mut entries: Vec<_> = ledger.lines.iter().cloned().zip(ledger.hashes.clone()).collect();
+    let (mut one_by_one, mut in_pages) = (verifier(), verifier());
+    for (line, hash) in &entries[10..290] {
+        one_by_one.entry(line.as_bytes(), hash).unwrap();
     }
-    assert_eq!(verifier.progress(), VerifyProgress { done: 280, total: 280 });
-    assert_eq!(verifier.finish().unwrap().account, account());
+    in_pages.entries(&entries[10..200]).unwrap();
+    in_pages.entries(&entries[200..290]).unwrap();
+    for verifier in [one_by_one, in_pages] {
+        assert_eq!(verifier.progress(), VerifyProgress { done: 280, total: 280 });
+        assert_eq!(verifier.finish().unwrap().account, account());
+    }
+    let changed = |index| VerifyError::Entry {
+        account: account(),
+        index,
+        error: EntryError::Changed,
+    };
+    // The first wrong entry is named.
+    for index in [50, 40] {
+        entries[index].1 = [7; 32];
+        assert_eq!(verifier().entries(&entries[10..290]), Err(changed(index as u64)));
+    }
 }
 
 #[test]

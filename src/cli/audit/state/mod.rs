@@ -123,10 +123,8 @@ impl FollowedLedger {
         let mut verifier =
             LedgerVerifier::new(&next, keys, Some(&header.checkpoint)).map_err(|wrong| failure(&wrong))?;
         while let Some(entries) = ledger.next().await? {
-            for (canonical, hash) in &entries {
-                verifier
-                    .entry(canonical.as_bytes(), hash)
-                    .map_err(|wrong| failure(&wrong))?;
+            verifier.entries(&entries).map_err(|wrong| failure(&wrong))?;
+            for (canonical, _) in &entries {
                 self.entry(canonical)?;
                 open.retain(|row| !row.is_as(&self.recorded));
             }

@@ -197,10 +197,7 @@ impl Intent {
             principal: ACTOR.parse().expect(valid),
             authentication: None,
             decision: None,
-            justification: Justification {
-                reason: reason.parse().expect(valid),
-                ticket: None,
-            },
+            justification: Justification::new(reason.parse().expect(valid), None),
             end: None,
             trace_id: None,
         }

@@ -37,7 +37,8 @@ fn is_visible(c: char) -> bool {
     leaves_a_mark && !fillers.contains(&c)
 }
 
-/// What a caller says about a change. The rooms between the parser, the store and the ledger pass it on as a whole.
+/// What a caller says about a change, or an operator about a decision. The rooms between the parser, the store and the ledger
+/// pass it on as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Justification {
     /// Why the caller asks.
@@ -47,6 +48,11 @@ pub struct Justification {
 }
 
 impl Justification {
+    /// The texts that every decision has.
+    pub fn new(reason: Reason, ticket: Option<Ticket>) -> Self {
+        Self { reason, ticket }
+    }
+
     /// The texts that are present, by their names in the ledger.
     pub fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let Self { reason, ticket } = self;
@@ -60,10 +66,7 @@ impl Justification {
     /// For tests: a reason, and none of the optional texts.
     #[cfg(any(test, feature = "dev"))]
     pub fn example() -> Self {
-        Self {
-            reason: "a test".parse().expect("an example follows its rule"),
-            ticket: None,
-        }
+        Self::new("a test".parse().expect("an example follows its rule"), None)
     }
 }
 

@@ -62,7 +62,7 @@ macro_rules! baseline_change {
         let request = $request;
         let mut fields = FieldReader::default();
         let account = fields.required("account_id", &request.account_id);
-        let justification = justification::read!(fields, request);
+        let justification = justification::read(&mut fields, request);
         fields.finish(|| {
             Some(BaselineChange {
                 account: account?,

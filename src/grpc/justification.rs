@@ -2,17 +2,44 @@
 
 use crate::{domain::Justification, proto::v1};
 
-use super::present::text;
+use super::{fields::FieldReader, present::text};
 
-/// Reads the justification of a request of any type. A field that breaks its rule is added to `$fields`.
-macro_rules! read {
-    ($fields:ident, $request:ident) => {{
-        let reason = $fields.required("reason", &$request.reason);
-        let ticket = $fields.optional("ticket", &$request.ticket);
-        reason.map(|reason| $crate::domain::Justification { reason, ticket })
-    }};
+/// A request with a justification.
+pub(super) trait JustifiedRequest {
+    fn reason(&self) -> &str;
+    fn ticket(&self) -> &str;
 }
-pub(super) use read;
+
+macro_rules! requests {
+    ($($message:ident),+) => {$(
+        impl JustifiedRequest for v1::$message {
+            fn reason(&self) -> &str {
+                &self.reason
+            }
+
+            fn ticket(&self) -> &str {
+                &self.ticket
+            }
+        }
+    )+};
+}
+requests!(
+    GrantSharePermissionRequest,
+    RevokeSharePermissionRequest,
+    ExplainPolicyRequest,
+    ConfirmDriftBaselineRequest,
+    WithdrawDriftBaselineRequest
+);
+
+/// Reads the justification of a request. A field that breaks its rule is added to `fields`.
+pub(super) fn read(fields: &mut FieldReader, request: &impl JustifiedRequest) -> Option<Justification> {
+    let reason = fields.required("reason", request.reason());
+    let ticket = fields.optional("ticket", request.ticket());
+    Some(Justification {
+        reason: reason?,
+        ticket,
+    })
+}
 
 macro_rules! answers {
     ($($message:ident),+) => {$(

@@ -47,13 +47,9 @@ pub(super) async fn confirm(options: ConfirmOptions, results: ResultPrinter) -> 
     let account = options.account;
     let statement = (options.tree_size, options.root_hash, options.operator, options.reason);
     let (result, note) = if let (Some(tree_size), Some(root), Some(operator), Some(reason)) = statement {
-        let justification = Justification {
-            reason,
-            ticket: options.ticket,
-        };
         let body = ConfirmationBody {
             operator,
-            justification,
+            justification: Justification::new(reason, options.ticket),
             root,
             tree_size,
         };

@@ -125,10 +125,10 @@ async fn record_without_callers(stack: &Stack) {
     .unwrap();
     let body = ConfirmationBody {
         operator: "ann@example.com".parse().unwrap(),
-        justification: Justification {
-            reason: "compared with an export".parse().unwrap(),
-            ticket: Some("OPS-7".parse().unwrap()),
-        },
+        justification: Justification::new(
+            "compared with an export".parse().unwrap(),
+            Some("OPS-7".parse().unwrap()),
+        ),
         root: [7; 32],
         tree_size: 2,
     };
@@ -137,10 +137,10 @@ async fn record_without_callers(stack: &Stack) {
     let baseline = DriftBaselineBody {
         is_confirmed: true,
         principal: "ann@example.com".parse().unwrap(),
-        justification: Justification {
-            reason: "all findings are decided".parse().unwrap(),
-            ticket: Some("OPS-8".parse().unwrap()),
-        },
+        justification: Justification::new(
+            "all findings are decided".parse().unwrap(),
+            Some("OPS-8".parse().unwrap()),
+        ),
     };
     let baseline = Command::SetBaseline(ACCOUNT.parse().unwrap(), Box::new(baseline));
     committer.commit(baseline).await.unwrap();

@@ -32,17 +32,14 @@ impl ConfirmationBody {
         let read: ConfirmationJson<'_> = serde_json::from_str(json).ok()?;
         Some(Self {
             operator: read.operator.parse()?,
-            justification: Justification {
-                reason: read.reason.parse()?,
-                ticket: optional(read.ticket, |text| text.parse())?,
-            },
+            justification: Justification::new(read.reason.parse()?, optional(read.ticket, |text| text.parse())?),
             root: parse_hash(&read.root_hash.0)?,
             tree_size: read.tree_size,
         })
     }
 
     pub(super) fn fill<'a>(&'a self, columns: &mut EntryColumns<'a>) {
-        let Justification { reason, ticket } = &self.justification;
+        let Justification { reason, ticket, .. } = &self.justification;
         columns.reason = Some(reason.as_str().into());
         columns.ticket = ticket.as_ref().map(|ticket| ticket.as_str().into());
     }
@@ -50,7 +47,7 @@ impl ConfirmationBody {
 
 impl Serialize for ConfirmationBody {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Justification { reason, ticket } = &self.justification;
+        let Justification { reason, ticket, .. } = &self.justification;
         let body = ConfirmationJson {
             operator: self.operator.as_str().into(),
             reason: reason.as_str().into(),

@@ -62,15 +62,12 @@ impl DriftBaselineBody {
         Some(Self {
             is_confirmed: read.is_confirmed,
             principal: read.principal.parse()?,
-            justification: Justification {
-                reason: read.reason.parse()?,
-                ticket: optional(read.ticket, |text| text.parse())?,
-            },
+            justification: Justification::new(read.reason.parse()?, optional(read.ticket, |text| text.parse())?),
         })
     }
 
     pub(super) fn fill<'a>(&'a self, columns: &mut EntryColumns<'a>) {
-        let Justification { reason, ticket } = &self.justification;
+        let Justification { reason, ticket, .. } = &self.justification;
         columns.principal = Some(self.principal.as_str().into());
         columns.reason = Some(reason.as_str().into());
         columns.ticket = ticket.as_ref().map(|ticket| ticket.as_str().into());
@@ -195,7 +192,7 @@ impl Serialize for DriftResolvedBody {
 
 impl Serialize for DriftBaselineBody {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Justification { reason, ticket } = &self.justification;
+        let Justification { reason, ticket, .. } = &self.justification;
         let body = BaselineJson {
             is_confirmed: self.is_confirmed,
             principal: self.principal.as_str().into(),

@@ -56,7 +56,7 @@ macro_rules! change {
             &request.shared_account_id,
         );
         let request_id = fields.optional("request_id", &request.request_id);
-        let justification = justification::read!(fields, request);
+        let justification = justification::read(&mut fields, request);
         let end = $end(&mut fields);
         fields.finish(|| {
             Some(ParsedChange {
@@ -177,7 +177,7 @@ pub(super) fn explain(request: &v1::ExplainPolicyRequest) -> Result<ParsedExplai
         &request.image_id,
         &request.shared_account_id,
     );
-    let justification = justification::read!(fields, request);
+    let justification = justification::read(&mut fields, request);
     let principal = fields.optional("principal", &request.principal);
     let credentials = fields.credentials("credentials", &request.credentials);
     let expire_time = fields.bound("expire_time", request.expire_time.as_ref());

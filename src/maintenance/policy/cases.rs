@@ -259,10 +259,10 @@ impl CaseToml {
             claims: self.claims.as_ref().or(defaults.claims.as_ref()).map(claims),
             action: self.action.or(defaults.action).ok_or_else(|| needed("action"))?,
             key: path.shared_with(recipient)?,
-            justification: Justification {
-                reason: or(self.reason, &defaults.reason).ok_or_else(|| needed("reason"))?,
-                ticket: or(self.ticket, &defaults.ticket),
-            },
+            justification: Justification::new(
+                or(self.reason, &defaults.reason).ok_or_else(|| needed("reason"))?,
+                or(self.ticket, &defaults.ticket),
+            ),
             expire_time: self.end.or(defaults.end).map(timestamp).transpose()?,
             time: timestamp(time)?,
             facts: facts_of(facts, self.tags.or_else(|| defaults.tags.clone())),

@@ -146,10 +146,7 @@ impl ExplainOptions {
     }
 
     fn justification(&self) -> Justification {
-        Justification {
-            reason: self.reason.clone(),
-            ticket: self.ticket.clone(),
-        }
+        Justification::new(self.reason.clone(), self.ticket.clone())
     }
 
     fn service_request(&self, client: &ClientOptions) -> Result<PolicyRequest, BoxError> {

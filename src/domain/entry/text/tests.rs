@@ -56,10 +56,8 @@ fn an_entry_is_written_with_sorted_members_and_without_members_that_do_not_apply
 
 #[test]
 fn a_confirmation_is_written_with_sorted_members_and_read_back() {
-    let justification = Justification {
-        reason: "compared with the export of yesterday".parse().unwrap(),
-        ticket: Some("OPS-7".parse().unwrap()),
-    };
+    let reason = "compared with the export of yesterday".parse().unwrap();
+    let justification = Justification::new(reason, Some("OPS-7".parse().unwrap()));
     let entry = Entry {
         account: "000011112222".parse().unwrap(),
         log_index: 3,

@@ -22,7 +22,6 @@ mod console;
 mod context;
 mod diagnosis;
 mod drift;
-mod drift_baseline;
 mod ends;
 mod environment;
 mod error_hint;
@@ -69,8 +68,9 @@ pub use changes::{ChangeStateFilter, ChangesArgs};
 pub use completions::{complete, completions};
 pub use console::{Console, colors_stdout, locale_is_utf8, terminal_width};
 pub use context::{ContextCommand, SetContextArgs};
-pub use drift::{DriftAdoptArgs, DriftCommand, DriftListArgs, DriftScanArgs};
-pub use drift_baseline::{BaselineAccount, BaselineArgs, BaselineCommand};
+pub use drift::{
+    BaselineAccount, BaselineArgs, BaselineCommand, DriftAdoptArgs, DriftCommand, DriftListArgs, DriftScanArgs,
+};
 pub use ends::EndArgs;
 pub use environment::Environment;
 use failure::Stop;

@@ -2,21 +2,23 @@
 
 use clap::{Args, Subcommand};
 
-use super::{
-    cell::Cell,
-    connection::{Client, DriftStub},
-    console::Console,
-    failure::Stop,
-    help::with_examples,
-    justification::JustificationArgs,
-    options::{ClientOptions, Output},
-    table,
-    text::one_line,
-    view::View,
-};
-use crate::proto::v1::{
-    ConfirmDriftBaselineRequest, DriftBaseline, GetDriftBaselineRequest, WithdrawDriftBaselineRequest,
-    drift_baseline::State,
+use crate::{
+    cli::{
+        cell::Cell,
+        connection::{Client, DriftStub},
+        console::Console,
+        failure::Stop,
+        help::with_examples,
+        justification::JustificationArgs,
+        options::{ClientOptions, Output},
+        table,
+        text::one_line,
+        view::View,
+    },
+    proto::v1::{
+        ConfirmDriftBaselineRequest, DriftBaseline, GetDriftBaselineRequest, WithdrawDriftBaselineRequest,
+        drift_baseline::State,
+    },
 };
 
 /// The commands under `drift baseline`.

@@ -77,7 +77,7 @@ async fn checkpoint(channel: Channel, account: &str) -> Result<(String, u64), St
     Ok((checkpoint.note, checkpoint.tree_size))
 }
 
-/// Exports and verifies an account's ledger, once a checkpoint covers `size` entries.
+/// Exports and verifies an account's ledger, once a checkpoint covers `size` entries. What is wrong with it is in the result.
 pub async fn ledger(channel: Channel, account: &str, size: u64, kept: &KeptCheckpoints) -> ExportedLedger {
     let covered = async {
         loop {
@@ -91,14 +91,22 @@ pub async fn ledger(channel: Channel, account: &str, size: u64, kept: &KeptCheck
     if tokio::time::timeout(TIMEOUT, covered).await.is_err() {
         wrong.push(format!("no checkpoint covers its {size} entries"));
     }
-    let (header, lines) = export(channel, account).await.unwrap();
-    let keys = [signing_key().verifier_key()];
-    let kept = kept.get(account).into_iter().flatten().map(|note| Some(note.as_str()));
-    for older in std::iter::once(None).chain(kept) {
-        if let Err(fault) = verify(&header, &lines, &keys, older) {
-            wrong.push(format!("{fault} (older checkpoint: {older:?})"));
+    let lines = match export(channel, account).await {
+        Ok((header, lines)) => {
+            let keys = [signing_key().verifier_key()];
+            let kept = kept.get(account).into_iter().flatten().map(|note| Some(note.as_str()));
+            for older in std::iter::once(None).chain(kept) {
+                if let Err(fault) = verify(&header, &lines, &keys, older) {
+                    wrong.push(format!("{fault} (older checkpoint: {older:?})"));
+                }
+            }
+            lines
         }
-    }
+        Err(status) => {
+            wrong.push(format!("it cannot be exported: {}", status.message()));
+            Vec::new()
+        }
+    };
     let mut ledger = ExportedLedger {
         account: account.into(),
         entries: Vec::new(),
@@ -119,9 +127,7 @@ pub async fn ledger(channel: Channel, account: &str, size: u64, kept: &KeptCheck
 fn verify(header: &Header, lines: &[(String, Hash)], keys: &[VerifierKey], older: Option<&str>) -> Result<(), String> {
     let text = |wrong: sharewarden::ledger::verify::VerifyError| wrong.to_string();
     let mut verifier = LedgerVerifier::new(header, keys, older).map_err(text)?;
-    for (line, hash) in lines {
-        verifier.entry(line.as_bytes(), hash).map_err(text)?;
-    }
+    verifier.entries(lines).map_err(text)?;
     let verified = verifier.finish().map_err(text)?;
     match verified.older.is_none_or(|older| older.is_prefix) {
         true => Ok(()),

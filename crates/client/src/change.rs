@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     connection::{Client, ShareStub, backoff},
-    error::{Error, Reason},
+    error::{Delivery, Error, Reason},
     proto::v1::{
         ErrorReason, GrantSharePermissionRequest, GrantSharePermissionResponse, RevokeSharePermissionRequest,
         RevokeSharePermissionResponse,
@@ -106,8 +106,9 @@ impl Client {
         let first = telling
             .as_ref()
             .map_or(FIRST_TRY, |telling| telling.every.min(FIRST_TRY));
-        let (mut in_doubt, mut is_lost, mut pending) = (false, false, None);
-        let (mut delays, mut tries, mut was_silent) = (0, 0, false);
+        let (mut in_doubt, mut pending) = (false, None);
+        let (mut delays, mut was_silent) = (0, false);
+        let mut tries = CountedTries::default();
         let mut patience = first;
         loop {
             let mut error = match self.call_once(deadline.at_most(patience), request.clone(), &rpc).await {
@@ -115,20 +116,19 @@ impl Client {
                 Err(error) => error,
             };
             error.request_id = Some(request_id.clone());
-            // Nobody answered a try that was cut short. The service may be slow, so the next one may take longer.
-            let is_slow = error.is_unanswered && error.code == Code::DeadlineExceeded;
+            // The service may be slow, so the next try may take longer.
+            let is_slow = is_cut_short(&error);
             patience = if is_slow { patience.saturating_mul(2) } else { first };
-            (delays, tries) = (delays + 1, tries + 1);
+            tries.failed(&error);
+            delays += 1;
             let class = ErrorClass::of(&error);
             if class == ErrorClass::Final {
                 return Outcome::Failed(error);
             }
             in_doubt |= class == ErrorClass::InDoubt;
-            is_lost |= error.is_unanswered;
             let is_pending = error.known_reason() == Some(ErrorReason::ChangePending);
             if is_pending {
                 // The service is available. The next try waits on the server until the change ends.
-                tries = 0;
                 pending = Some(error.clone());
                 if let Some(telling) = &mut telling {
                     // The answer came early because it was asked to, so the next try need not wait.
@@ -138,9 +138,8 @@ impl Client {
             }
             let asked = error.retry_delay.unwrap_or_default().min(MAX_RETRY_DELAY);
             let delay = backoff(delays).max(asked);
-            // What the service accepted goes on, so its end is worth the whole timeout.
-            let is_followed = is_lost || pending.is_some();
-            let gives_up = class == ErrorClass::Rejected || !is_followed && tries >= self.tries;
+            // An accepted change goes on, so its end is worth the whole timeout.
+            let gives_up = class == ErrorClass::Rejected || pending.is_none() && tries.number >= self.tries;
             let mut is_late = delay >= deadline.remaining();
             let is_alive = is_pending || error.is_pushback();
             if self.job_is_stopped.is_some() && (is_alive || is_late && !was_silent) {
@@ -160,6 +159,29 @@ impl Client {
             }
         }
     }
+}
+
+/// The tries of a change that count towards their maximum.
+#[derive(Debug, Default)]
+struct CountedTries {
+    number: u32,
+    /// A request was sent and got no answer. The service may go on with it.
+    is_lost: bool,
+}
+
+impl CountedTries {
+    /// Counts a failed try. Two kinds do not count, because the timeout limits them: those that were cut short, and after a lost
+    /// answer those without a connection, while the service is restarted.
+    fn failed(&mut self, error: &Error) {
+        let is_away = self.is_lost && error.delivery == Delivery::NotSent;
+        self.is_lost |= error.delivery == Delivery::Unanswered;
+        self.number += u32::from(!is_away && !is_cut_short(error));
+    }
+}
+
+/// True for a try that nobody answered within its time.
+fn is_cut_short(error: &Error) -> bool {
+    error.delivery == Delivery::Unanswered && error.code == Code::DeadlineExceeded
 }
 
 /// Gives the request an id if it has none, so that a retry is safe.
@@ -260,6 +282,27 @@ mod tests {
             reason: reason.map(Reason::Known),
             ..Error::from(&Status::new(code, ""))
         }
+    }
+
+    #[test]
+    fn tries_while_a_service_that_lost_an_answer_is_away_do_not_count() {
+        let failed = |code, delivery| Error {
+            delivery,
+            ..error(code, None)
+        };
+        let refused = failed(Code::Unavailable, Delivery::NotSent);
+        let broken = failed(Code::Unknown, Delivery::Unanswered);
+        let number = |errors: &[&Error]| {
+            let mut tries = CountedTries::default();
+            errors.iter().for_each(|error| tries.failed(error));
+            tries.number
+        };
+        assert_eq!(number(&[&refused; 3]), 3, "the service was never there");
+        assert_eq!(number(&[&broken; 3]), 3, "something else is there");
+        assert_eq!(number(&[&broken, &refused, &refused, &refused]), 1);
+        assert_eq!(number(&[&failed(Code::Unavailable, Delivery::Answered); 3]), 3);
+        let silent = failed(Code::DeadlineExceeded, Delivery::Unanswered);
+        assert_eq!(number(&[&silent, &silent, &refused]), 0);
     }
 
     /// The text of the Python source between `start` and the next `end`.

@@ -29,8 +29,31 @@ pub struct Error {
     pub request_id: Option<String>,
     /// The change that the request made, if the service accepted it.
     pub change_id: Option<String>,
-    /// The request may have been sent, and the connection or the time ended without an answer.
-    pub(crate) is_unanswered: bool,
+    /// How far the request came.
+    pub(crate) delivery: Delivery,
+}
+
+/// How far the request of a failed call came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// There was no connection.
+    NotSent,
+    /// It was sent, and the connection or the time ended without an answer.
+    Unanswered,
+    /// Something answered.
+    Answered,
+}
+
+impl Delivery {
+    fn of(status: &Status) -> Self {
+        if status.source().is_none() {
+            return Self::Answered;
+        }
+        match causes(status).any(|cause| cause.is::<ConnectError>()) {
+            true => Self::NotSent,
+            false => Self::Unanswered,
+        }
+    }
 }
 
 /// Why a call failed, as the `ErrorInfo` has it.
@@ -57,7 +80,7 @@ impl From<&Status> for Error {
             retry_delay: details.retry_info().and_then(|retry| retry.retry_delay),
             request_id: metadata.get("request_id").cloned(),
             change_id: metadata.get("change_id").cloned(),
-            is_unanswered: status.source().is_some() && !causes(status).any(|cause| cause.is::<ConnectError>()),
+            delivery: Delivery::of(status),
             metadata,
         }
     }
@@ -96,7 +119,7 @@ impl Error {
             retry_delay: None,
             request_id: None,
             change_id: None,
-            is_unanswered: false,
+            delivery: Delivery::NotSent,
         }
     }
 

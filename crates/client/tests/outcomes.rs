@@ -177,23 +177,6 @@ async fn an_accepted_change_is_followed_through_a_break_that_outlasts_all_tries(
     stack.end().await;
 }
 
-/// The same, and the service was killed before it told that the change is pending.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_change_whose_answer_was_lost_is_followed_through_a_break_that_outlasts_all_tries() {
-    let stack = Stack::start().await;
-    let proxy = Proxy::start_plain(stack.address).await;
-    let client = hasty_client(&proxy).await;
-    stack.fault(UPDATE, 1, late(2_000));
-    let granting = tokio::spawn(async move { client.grant(grant()).await });
-    stack.wait_for_calls(UPDATE, 1).await;
-    proxy.set(Rule::Refuse);
-    proxy.cut();
-    back_after_all_tries(&proxy).await;
-    let answer = succeeded_once(&stack, granting.await.unwrap()).await;
-    assert!(answer.replayed, "the first try was accepted");
-    stack.end().await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_never_left_is_not_sent_more_often_than_the_maximum() {
     let stack = Stack::start().await;

@@ -99,7 +99,7 @@ Then try, in this order:
   sharewarden audit list
   sharewarden audit show 1 --proof --key \"$VKEY\"
   # AWS throttles the next two calls: the service tries again.
-  curl -d kind=throttle -d calls=2 {faults}
+  curl -d operation=UpdateWorkspaceImagePermission -d kind=throttle -d calls=2 {faults}
   sharewarden revoke wsi-basewin11 --with 000011112222 --reason 'no longer needed'
   # The same history in SQL.
   psql \"$DATABASE_URL\" -c 'SELECT log_index, kind, principal, aws_request_id FROM audit_entry ORDER BY account_id, log_index'

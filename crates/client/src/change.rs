@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     connection::{Client, ShareStub, backoff},
-    error::{Delivery, Error, Reason},
+    error::{Error, Reason, RequestDelivery},
     proto::v1::{
         ErrorReason, GrantSharePermissionRequest, GrantSharePermissionResponse, RevokeSharePermissionRequest,
         RevokeSharePermissionResponse,
@@ -173,15 +173,15 @@ impl CountedTries {
     /// Counts a failed try. Two kinds do not count, because the timeout limits them: those that were cut short, and after a lost
     /// answer those without a connection, while the service is restarted.
     fn failed(&mut self, error: &Error) {
-        let is_away = self.is_lost && error.delivery == Delivery::NotSent;
-        self.is_lost |= error.delivery == Delivery::Unanswered;
+        let is_away = self.is_lost && error.delivery == RequestDelivery::NotSent;
+        self.is_lost |= error.delivery == RequestDelivery::Unanswered;
         self.number += u32::from(!is_away && !is_cut_short(error));
     }
 }
 
 /// True for a try that nobody answered within its time.
 fn is_cut_short(error: &Error) -> bool {
-    error.delivery == Delivery::Unanswered && error.code == Code::DeadlineExceeded
+    error.delivery == RequestDelivery::Unanswered && error.code == Code::DeadlineExceeded
 }
 
 /// Gives the request an id if it has none, so that a retry is safe.
@@ -290,8 +290,8 @@ mod tests {
             delivery,
             ..error(code, None)
         };
-        let refused = failed(Code::Unavailable, Delivery::NotSent);
-        let broken = failed(Code::Unknown, Delivery::Unanswered);
+        let refused = failed(Code::Unavailable, RequestDelivery::NotSent);
+        let broken = failed(Code::Unknown, RequestDelivery::Unanswered);
         let number = |errors: &[&Error]| {
             let mut tries = CountedTries::default();
             errors.iter().for_each(|error| tries.failed(error));
@@ -300,8 +300,8 @@ mod tests {
         assert_eq!(number(&[&refused; 3]), 3, "the service was never there");
         assert_eq!(number(&[&broken; 3]), 3, "something else is there");
         assert_eq!(number(&[&broken, &refused, &refused, &refused]), 1);
-        assert_eq!(number(&[&failed(Code::Unavailable, Delivery::Answered); 3]), 3);
-        let silent = failed(Code::DeadlineExceeded, Delivery::Unanswered);
+        assert_eq!(number(&[&failed(Code::Unavailable, RequestDelivery::Answered); 3]), 3);
+        let silent = failed(Code::DeadlineExceeded, RequestDelivery::Unanswered);
         assert_eq!(number(&[&silent, &silent, &refused]), 0);
     }
 

@@ -13,7 +13,7 @@ use crate::{
     channel::ServiceChannel,
     credentials::{self, Credentials},
     deadline::Deadline,
-    error::{Delivery, Error},
+    error::{Error, RequestDelivery},
     options::{ConnectOptions, ConnectionError},
     proto::v1::{
         access_service_client::AccessServiceClient, audit_service_client::AuditServiceClient,
@@ -226,7 +226,7 @@ impl Client {
     fn timed_out(&self) -> Error {
         let timeout = humantime::format_duration(self.timeout);
         Error {
-            delivery: Delivery::Unanswered,
+            delivery: RequestDelivery::Unanswered,
             ..Error::from(&Status::deadline_exceeded(format!("no answer came within {timeout}")))
         }
     }

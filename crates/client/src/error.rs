@@ -30,12 +30,12 @@ pub struct Error {
     /// The change that the request made, if the service accepted it.
     pub change_id: Option<String>,
     /// How far the request came.
-    pub(crate) delivery: Delivery,
+    pub(crate) delivery: RequestDelivery,
 }
 
 /// How far the request of a failed call came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Delivery {
+pub(crate) enum RequestDelivery {
     /// There was no connection.
     NotSent,
     /// It was sent, and the connection or the time ended without an answer.
@@ -44,7 +44,7 @@ pub(crate) enum Delivery {
     Answered,
 }
 
-impl Delivery {
+impl RequestDelivery {
     fn of(status: &Status) -> Self {
         if status.source().is_none() {
             return Self::Answered;
@@ -80,7 +80,7 @@ impl From<&Status> for Error {
             retry_delay: details.retry_info().and_then(|retry| retry.retry_delay),
             request_id: metadata.get("request_id").cloned(),
             change_id: metadata.get("change_id").cloned(),
-            delivery: Delivery::of(status),
+            delivery: RequestDelivery::of(status),
             metadata,
         }
     }
@@ -119,7 +119,7 @@ impl Error {
             retry_delay: None,
             request_id: None,
             change_id: None,
-            delivery: Delivery::NotSent,
+            delivery: RequestDelivery::NotSent,
         }
     }
 

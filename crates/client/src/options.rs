@@ -25,7 +25,8 @@ pub struct ConnectOptions {
     /// The timeout of a call, all tries included.
     pub timeout: Duration,
     /// Maximum tries of one call, and of opening the connection. At least one try is made; 0 means 1. A change that the service
-    /// is known to have accepted is followed until the timeout. So is one whose answer was lost, while nothing accepts connections.
+    /// is known to have accepted is followed until the timeout. So is one whose answer was lost, while nothing accepts
+    /// connections.
     pub tries: u32,
     /// The value of the header `user-agent`.
     pub user_agent: String,

@@ -17,8 +17,8 @@ use crate::{
 /// The maximum delay before a retry that an answer can ask for. A longer one is a fault, and could not be added to a time.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(3600);
 
-/// How long the first try may take. A request is lost without an error if its connection ends in the moment in which it is sent:
-/// tokio's channel drops it only with its sender, which hyper keeps until the next request. So it is sent again.
+/// How long the first try may take. A request is lost without an error if its connection ends in the moment in which it is sent
+/// (hyperium/hyper#4122): it stays in a channel whose sender tonic drops with the next request. So it is sent again.
 const FIRST_TRY: Duration = Duration::from_secs(10);
 
 /// The result of a grant or a revoke.

@@ -37,7 +37,7 @@ pub struct Export {
     end: u64,
 }
 
-/// An entry as it is stored.
+/// What an export has of a stored entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportedEntry {
     /// Its index in the ledger.

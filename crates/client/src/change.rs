@@ -17,9 +17,10 @@ use crate::{
 /// The maximum delay before a retry that an answer can ask for. A longer one is a fault, and could not be added to a time.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(3600);
 
-/// How long the first try may take. A request is lost without an error if its connection ends in the moment in which it is sent
-/// (hyperium/hyper#4122): it stays in a channel whose sender tonic drops with the next request. So it is sent again.
-const FIRST_TRY: Duration = Duration::from_secs(10);
+/// How long a try may take, unless the one before it had no answer either. A request is lost without an error if its connection
+/// ends in the moment in which it is sent (hyperium/hyper#4122): it stays in a channel whose sender tonic drops with the next
+/// request. So it is sent again.
+const TRY_TIME: Duration = Duration::from_secs(10);
 
 /// The result of a grant or a revoke.
 #[derive(Debug, Clone)]
@@ -30,8 +31,7 @@ pub enum Outcome<A> {
     Succeeded(A),
     /// The service refused the request, or the change ended without success. The error says why.
     Failed(Error),
-    /// The timeout passed before the outcome was known, or the maximum of tries was reached and nothing showed that the service
-    /// may go on with the request. The change may still succeed.
+    /// The timeout passed, or the maximum of tries was reached, before the outcome was known. The change may still succeed.
     Unresolved {
         /// To get the outcome, send the same request again with this id. It takes effect at most once.
         request_id: String,
@@ -103,9 +103,7 @@ impl Client {
         F: AsyncFn(ShareStub, Request<Q>) -> Result<Response<A>, Status>,
     {
         let mut deadline = self.deadline();
-        let first = telling
-            .as_ref()
-            .map_or(FIRST_TRY, |telling| telling.every.min(FIRST_TRY));
+        let first = telling.as_ref().map_or(TRY_TIME, |telling| telling.every.min(TRY_TIME));
         let (mut in_doubt, mut pending) = (false, None);
         let (mut delays, mut was_silent) = (0, false);
         let mut tries = CountedTries::default();
